@@ -1,0 +1,89 @@
+/** Lowest first. A module may import its own row and the rows above it in this list. */
+const layers = [
+  ['lib/(clock|config|errors|ids|log|secret)\\.ts$'],
+  ['lib/(db|queue|egress)/'],
+  ['lib/(audit|tenancy|identity|policy|providers)/'],
+  ['lib/vault/'],
+  ['lib/connections/'],
+  ['lib/(refresh|notifications|oauth-server)/'],
+  ['lib/(broker|tools)/'],
+  ['lib/mcp/'],
+  ['app/', 'workers/', 'gateway/', 'cli/'],
+]
+
+/** Each vendor is named in one place, so it can be read, faked and replaced there. */
+const homes = {
+  'openid-client': '^lib/providers/oauth\\.ts$',
+  bullmq: '^(lib/queue/|workers/)',
+  ioredis: '^lib/queue/',
+  '@modelcontextprotocol': '^lib/mcp/',
+  '@prisma': '^lib/db/',
+  pg: '^(lib/db/|lib/audit/|lib/queue/)',
+  undici: '^lib/egress/',
+  'next-auth': '^(app/api/auth/|app/_data/|components/auth/|lib/identity/next-auth\\.ts$)',
+  nodemailer: '^lib/notifications/',
+  '@node-rs/argon2': '^lib/identity/password\\.ts$',
+  jose: '^lib/(identity|providers|oauth-server)/',
+  pino: '^lib/log\\.ts$',
+  'prom-client': '^lib/metrics\\.ts$',
+  emulate: '^sandbox/',
+}
+
+const tests = '\\.test\\.tsx?$|^lib/testing/|^e2e/|^bench/'
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+export default {
+  forbidden: [
+    ...layers.slice(0, -1).map((own, rank) => ({
+      name: `layer-${rank}-imports-upward`,
+      severity: 'error',
+      from: { path: own.map((path) => `^${path}`), pathNot: tests },
+      to: { path: layers.slice(rank + 1).flat().map((path) => `^${path}`) },
+    })),
+    { name: 'no-cycles', severity: 'error', from: { pathNot: '^lib/db/internal/' }, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'internal-is-internal',
+      comment: 'x/internal/ is for files under x/ only.',
+      severity: 'error',
+      from: { path: '^(lib/[^/]+|app|workers|gateway|cli|components)/' },
+      to: { path: '^lib/[^/]+/internal/', pathNot: '^$1/' },
+    },
+    {
+      name: 'components-take-data-not-services',
+      severity: 'error',
+      from: { path: '^components/|/_components/' },
+      to: { path: '^lib/', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'credentials-open-in-one-place',
+      comment: 'Only the broker, the refresh engine and the connection flows may open a credential.',
+      severity: 'error',
+      from: { pathNot: `^lib/(vault|broker|refresh|connections)/|^(gateway|workers|cli)/(main|wire|deps)\\.ts$|${tests}` },
+      to: { path: '^lib/vault/credential\\.ts$', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'web-reaches-no-vault-and-no-queue',
+      comment: 'A remote-code bug in the pages must find neither keys nor queue in its module graph.',
+      severity: 'error',
+      from: { path: '^(app|components)/|^proxy\\.ts$' },
+      to: { path: '^lib/(vault|queue|refresh|broker|connections|providers|egress|mcp)/', reachable: true },
+    },
+    { name: 'product-does-not-know-the-sandbox', severity: 'error', from: { path: '^(lib|app|gateway|workers|cli|components)/', pathNot: tests }, to: { path: '^sandbox/' } },
+    { name: 'testing-is-for-tests', severity: 'error', from: { pathNot: tests }, to: { path: '^lib/testing/' } },
+    { name: 'pure-decision', severity: 'error', from: { path: '^lib/policy/decide\\.ts$' }, to: { path: '^lib/(db|queue|egress)/|^node:' } },
+    { name: 'pure-envelope', severity: 'error', from: { path: '^lib/vault/envelope\\.ts$' }, to: { path: '^lib/(db|queue|egress)/|^node:(fs|net|http)' } },
+    ...Object.entries(homes).map(([vendor, home]) => ({
+      name: `one-home-for-${vendor.replace(/[^a-z0-9]+/g, '-')}`,
+      severity: 'error',
+      from: { path: '^(app|lib|gateway|workers|components|cli|sandbox)/', pathNot: `${home}|${tests}` },
+      to: { path: `node_modules/${vendor}/` },
+    })),
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '^(lib/db/internal/|\\.next/|\\.build/)' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] },
+  },
+}
