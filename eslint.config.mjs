@@ -6,7 +6,16 @@ import tseslint from 'typescript-eslint'
  */
 export default tseslint.config(
   {
-    ignores: ['node_modules/', '.next/', '.build/', '.data/', 'lib/db/internal/', 'next-env.d.ts', 'test-results/', 'playwright-report/'],
+    ignores: [
+      'node_modules/',
+      '.next/',
+      '.build/',
+      '.data/',
+      'lib/db/internal/',
+      'next-env.d.ts',
+      'test-results/',
+      'playwright-report/',
+    ],
   },
   {
     files: ['**/*.ts', '**/*.tsx'],
