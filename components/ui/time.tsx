@@ -1,0 +1,15 @@
+'use client'
+
+import { cn } from '@/components/cn'
+import { useNow } from '@/components/now'
+import { formatAbsolute, formatRelative } from '@/components/ui/relative-time'
+
+/** A moment, relative in the text and absolute in the title. */
+export function Time({ at, className }: { at: string; className?: string }) {
+  const now = useNow()
+  return (
+    <time dateTime={at} title={formatAbsolute(at)} className={cn('whitespace-nowrap', className)}>
+      {formatRelative(at, now)}
+    </time>
+  )
+}
