@@ -53,6 +53,9 @@ export const environmentSchema = z.object({
   PORTCULLIS_DATA_DIR: z.string().min(1).default('.data'),
   DATABASE_URL: postgresUrl.optional(),
   VAULT_DATABASE_URL: postgresUrl.optional(),
+  WEB_DATABASE_PASSWORD: z.string().min(16).optional(),
+  APP_DATABASE_PASSWORD: z.string().min(16).optional(),
+  VAULT_DATABASE_PASSWORD: z.string().min(16).optional(),
   REDIS_URL: url(['redis:', 'rediss:']).optional(),
   KEK_PROVIDER: z.enum(['file']).default('file'),
   KEK_FILE: z.string().min(1).optional(),
@@ -108,6 +111,8 @@ export interface Config {
   readonly dataDir: string
   readonly databaseUrl: string | undefined
   readonly vaultDatabaseUrl: string | undefined
+  /** Passwords an operator chose for the login roles; read by the migration alone. */
+  readonly rolePasswords: { readonly web?: string; readonly app?: string; readonly vault?: string }
   readonly redisUrl: string | undefined
   readonly kek: { readonly provider: 'file'; readonly file: string }
   readonly keyStoreDir: string
@@ -179,6 +184,11 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     dataDir,
     databaseUrl: e.DATABASE_URL,
     vaultDatabaseUrl: e.VAULT_DATABASE_URL,
+    rolePasswords: {
+      ...(e.WEB_DATABASE_PASSWORD === undefined ? {} : { web: e.WEB_DATABASE_PASSWORD }),
+      ...(e.APP_DATABASE_PASSWORD === undefined ? {} : { app: e.APP_DATABASE_PASSWORD }),
+      ...(e.VAULT_DATABASE_PASSWORD === undefined ? {} : { vault: e.VAULT_DATABASE_PASSWORD }),
+    },
     redisUrl: e.REDIS_URL,
     kek: { provider: e.KEK_PROVIDER, file: path.resolve(e.KEK_FILE ?? path.join(dataDir, 'keys', 'kek.json')) },
     keyStoreDir: path.resolve(e.KEY_STORE_DIR ?? path.join(dataDir, 'keys', 'store')),

@@ -1,0 +1,71 @@
+/**
+ * The application database. A tenant's rows are reached only inside `tenant()`, whose transaction carries the tenant to
+ * row-level security; outside of it every tenant table looks empty.
+ *
+ * @module
+ */
+import { PrismaPg } from '@prisma/adapter-pg'
+
+import type { PersonId, TenantId } from '../ids'
+import { PrismaClient, type Prisma } from './internal/app/client'
+import { withRetry } from './retry'
+
+/** A transaction of one tenant. Never keep it, never await the network inside it. */
+export type AppTx = Prisma.TransactionClient
+
+/** Tables without a tenant. The catalogue test holds the list against the database. */
+const GLOBAL_MODELS = [
+  'person',
+  'personPassword',
+  'uiPreference',
+  'setupLink',
+  'emailToken',
+  'mail',
+  'webSession',
+  'rateLimit',
+] as const
+export type GlobalDb = Pick<PrismaClient, (typeof GLOBAL_MODELS)[number] | '$queryRaw' | '$executeRaw'>
+
+export interface AppDb {
+  /** Runs `work` in one transaction that sees this tenant's rows only. Retried when the database asks for it, so `work` must be repeatable. */
+  tenant<T>(tenantId: TenantId, work: (tx: AppTx) => Promise<T>): Promise<T>
+  /** As `tenant`, and the person's own rows too. With no tenant, theirs alone. */
+  scoped<T>(
+    scope: { readonly tenantId?: TenantId; readonly personId?: PersonId },
+    work: (tx: AppTx) => Promise<T>,
+  ): Promise<T>
+  /** One transaction over the global tables. */
+  transaction<T>(work: (tx: AppTx) => Promise<T>): Promise<T>
+  /** Single statements on the global tables and on the resolver's functions. */
+  readonly global: GlobalDb
+  close(): Promise<void>
+}
+
+const TRANSACTION = { maxWait: 4_000, timeout: 10_000 } as const
+
+/** @param max  connections of the pool; a caller that finds none free within 4 s fails */
+export function createAppDb(url: string, options: { readonly max?: number } = {}): AppDb {
+  const prisma = new PrismaClient({
+    adapter: new PrismaPg({
+      connectionString: url,
+      max: options.max ?? 10,
+      connectionTimeoutMillis: 4_000,
+      statement_timeout: 10_000,
+    }),
+    errorFormat: 'minimal',
+  })
+  const scoped: AppDb['scoped'] = (scope, work) =>
+    withRetry(() =>
+      prisma.$transaction(async (tx) => {
+        await tx.$executeRaw`SELECT set_config('app.tenant_id', ${scope.tenantId ?? ''}, true), set_config('app.person_id', ${scope.personId ?? ''}, true)`
+        return work(tx)
+      }, TRANSACTION),
+    )
+  return {
+    tenant: (tenantId, work) => scoped({ tenantId }, work),
+    scoped,
+    transaction: (work) => withRetry(() => prisma.$transaction(work, TRANSACTION)),
+    global: prisma,
+    close: () => prisma.$disconnect(),
+  }
+}

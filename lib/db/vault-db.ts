@@ -1,0 +1,45 @@
+/**
+ * The vault database: sealed credentials. Only gateway and worker hold its URL.
+ *
+ * @module
+ */
+import { PrismaPg } from '@prisma/adapter-pg'
+
+import type { TenantId } from '../ids'
+import { PrismaClient, type Prisma } from './internal/vault/client'
+import { withRetry } from './retry'
+
+export type VaultTx = Prisma.TransactionClient
+
+export interface VaultDb {
+  /** Runs `work` in one transaction that sees this tenant's rows only; `work` must be repeatable. */
+  tenant<T>(tenantId: TenantId, work: (tx: VaultTx) => Promise<T>): Promise<T>
+  /** The key canary and the functions that name due work across tenants. */
+  readonly global: Pick<PrismaClient, 'keyCanary' | '$queryRaw' | '$executeRaw'>
+  close(): Promise<void>
+}
+
+const TRANSACTION = { maxWait: 4_000, timeout: 10_000 } as const
+
+export function createVaultDb(url: string, options: { readonly max?: number } = {}): VaultDb {
+  const prisma = new PrismaClient({
+    adapter: new PrismaPg({
+      connectionString: url,
+      max: options.max ?? 10,
+      connectionTimeoutMillis: 4_000,
+      statement_timeout: 10_000,
+    }),
+    errorFormat: 'minimal',
+  })
+  return {
+    tenant: (tenantId, work) =>
+      withRetry(() =>
+        prisma.$transaction(async (tx) => {
+          await tx.$executeRaw`SELECT set_config('app.tenant_id', ${tenantId}, true)`
+          return work(tx)
+        }, TRANSACTION),
+      ),
+    global: prisma,
+    close: () => prisma.$disconnect(),
+  }
+}
