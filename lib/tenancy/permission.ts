@@ -1,0 +1,51 @@
+/**
+ * The one permission table: which role may do what in a workspace. Used by the API, the pages and the tests.
+ *
+ * @module
+ */
+import { AppError } from '../errors'
+import type { MemberPrincipal, Role } from './principal'
+
+const EVERYONE: readonly Role[] = ['owner', 'admin', 'member', 'auditor']
+const MEMBERS: readonly Role[] = ['owner', 'admin', 'member']
+const ADMINS: readonly Role[] = ['owner', 'admin']
+const OWNERS: readonly Role[] = ['owner']
+
+export const PERMISSIONS = {
+  'workspace.read': EVERYONE,
+  'workspace.update': ADMINS,
+  'member.read': EVERYONE,
+  'connection.read': EVERYONE,
+  'connection.connect': MEMBERS,
+  /** One's own; admins may disconnect anybody's. */
+  'connection.disconnect': MEMBERS,
+  'agent.read': EVERYONE,
+  'agent.create': MEMBERS,
+  'agent.update': MEMBERS,
+  'agent.disable': MEMBERS,
+  'profile.read': EVERYONE,
+  'profile.apply': MEMBERS,
+  'session.read': EVERYONE,
+  'session.issue': MEMBERS,
+  'session.revoke': MEMBERS,
+  'api_key.read': MEMBERS,
+  'api_key.create': MEMBERS,
+  'api_key.revoke': MEMBERS,
+  'audit.read': EVERYONE,
+  /** The content of a call: what was sent, not only that it was. */
+  'audit.read_arguments': ADMINS,
+  'audit.export': ADMINS,
+  'workspace.delete': OWNERS,
+} as const satisfies Record<string, readonly Role[]>
+
+export type Permission = keyof typeof PERMISSIONS
+
+export function isPermitted(role: Role, permission: Permission): boolean {
+  return (PERMISSIONS[permission] as readonly Role[]).includes(role) // widened: the tuple's type names only its own roles
+}
+
+/** @throws AppError `auth.forbidden` when the principal's role may not do this. */
+export function checkPermission(principal: MemberPrincipal, permission: Permission): void {
+  if (!isPermitted(principal.role, permission))
+    throw new AppError('auth.forbidden', 'Your role in this workspace does not allow this.')
+}
