@@ -56,9 +56,18 @@ export function createGatewayServer(options: GatewayServerOptions): GatewayServe
     // Absolute-form targets (RFC 9112 §3.2.2) are for forward proxies, which this is not.
     if (raw.url?.startsWith('/') !== true) throw new AppError('request.invalid', 'The request target must be a path.')
     const path = raw.url.split('?', 1)[0] ?? '/'
-    if (path === '/healthz') { sendHealth(response); return; }
-    if (path === '/readyz') { sendReadiness(response, await options.readiness()); return; }
-    if (raw.headers.host?.toLowerCase() !== publicUrl.host) { refuseHost(raw, response); return; }
+    if (path === '/healthz') {
+      sendHealth(response)
+      return
+    }
+    if (path === '/readyz') {
+      sendReadiness(response, await options.readiness())
+      return
+    }
+    if (raw.headers.host?.toLowerCase() !== publicUrl.host) {
+      refuseHost(raw, response)
+      return
+    }
 
     const address = addressOf(raw)
     const controller = new AbortController()

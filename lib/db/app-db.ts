@@ -35,12 +35,23 @@ export interface AppDb {
 
 const TRANSACTION = { maxWait: 4_000, timeout: 10_000 } as const
 
-/** @param max  connections of the pool; a caller that finds none free within 4 s fails */
-export function createAppDb(url: string, options: { readonly max?: number } = {}): AppDb {
+/**
+ * @param role  whose rights the pool has, whatever account the URL logs in as: an operator may give an administrator's
+ *   URL, and row-level security must hold all the same
+ * @param max  connections of the pool; a caller that finds none free within 4 s fails
+ */
+export function createAppDb(
+  url: string,
+  {
+    role = 'portcullis_app',
+    max = 10,
+  }: { readonly role?: 'portcullis_app' | 'portcullis_web'; readonly max?: number } = {},
+): AppDb {
   const prisma = new PrismaClient({
     adapter: new PrismaPg({
       connectionString: url,
-      max: options.max ?? 10,
+      max,
+      options: `-c role=${role}`,
       connectionTimeoutMillis: 4_000,
       statement_timeout: 10_000,
     }),

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+import { createAppDb } from '@/lib/db/app-db'
 import { newId } from '@/lib/ids'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 
@@ -29,6 +30,16 @@ describe('tenant isolation in the database', () => {
     await expect(
       db.app.tenant(a, (tx) => tx.agent.create({ data: { tenantId: b, id: newId('agent'), name: 'x' } })),
     ).rejects.toThrow()
+  })
+
+  it('keeps row security on even when the URL belongs to an administrator', async () => {
+    const asAdmin = createAppDb(db.admin.app)
+    try {
+      expect(await asAdmin.transaction((tx) => tx.tenant.count())).toBe(0)
+      expect(await asAdmin.tenant(a, (tx) => tx.tenant.count())).toBe(1)
+    } finally {
+      await asAdmin.close()
+    }
   })
 
   it('leaves no tenant on a pooled connection', async () => {

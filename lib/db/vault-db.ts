@@ -21,11 +21,13 @@ export interface VaultDb {
 
 const TRANSACTION = { maxWait: 4_000, timeout: 10_000 } as const
 
-export function createVaultDb(url: string, options: { readonly max?: number } = {}): VaultDb {
+/** As `createAppDb`: always with the rights of `portcullis_vault`, whoever the URL logs in as. */
+export function createVaultDb(url: string, { max = 10 }: { readonly max?: number } = {}): VaultDb {
   const prisma = new PrismaClient({
     adapter: new PrismaPg({
       connectionString: url,
-      max: options.max ?? 10,
+      max,
+      options: '-c role=portcullis_vault',
       connectionTimeoutMillis: 4_000,
       statement_timeout: 10_000,
     }),
