@@ -330,6 +330,7 @@ GRANT INSERT, UPDATE ON ui_preference TO portcullis_web;
 GRANT SELECT ON person, tenant, membership, api_key, connection, agent, profile_version, agent_session, web_session, connect_attempt, audit_record, audit_outbox, audit_arguments TO portcullis_resolver;
 -- SELECT … FOR SHARE needs an UPDATE privilege; one harmless column is enough.
 GRANT UPDATE (last_used_at) ON agent_session, agent, connection TO portcullis_resolver;
+GRANT UPDATE (name) ON tenant TO portcullis_resolver; -- for the lock alone: its policy lets no changed row through
 GRANT UPDATE (status, activated_at, last_used_at) ON web_session TO portcullis_resolver;
 GRANT INSERT ON audit_record, audit_arguments TO portcullis_resolver;
 
@@ -358,6 +359,7 @@ ALTER TABLE tenant ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenant FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON tenant TO portcullis_app, portcullis_web USING (id = current_tenant()) WITH CHECK (id = current_tenant());
 CREATE POLICY resolver_read ON tenant FOR SELECT TO portcullis_resolver USING (true);
+CREATE POLICY resolver_lock ON tenant FOR UPDATE TO portcullis_resolver USING (true) WITH CHECK (false);
 
 -- Global tables that web reads: a person sees themself and the people of the current workspace.
 ALTER TABLE person ENABLE ROW LEVEL SECURITY;
@@ -434,12 +436,12 @@ CREATE FUNCTION tenant_ids() RETURNS TABLE (tenant_id text)
   SELECT t.id FROM public.tenant t ORDER BY t.created_at, t.id
 $$;
 
--- Permitted calls without an outcome that are older than p_before: their process died before it could say how they ended.
-CREATE FUNCTION unfinished_calls(p_before timestamptz, p_limit integer)
+-- Permitted calls of this window without an outcome: their process died before it could say how they ended.
+CREATE FUNCTION unfinished_calls(p_after timestamptz, p_before timestamptz, p_limit integer)
   RETURNS TABLE (tenant_id text, call_id text)
   LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
   SELECT i.tenant_id, i.call_id FROM public.audit_record i
-   WHERE i.kind = 'intent' AND i.decision = 'permit' AND i.recorded_at < p_before AND i.recorded_at > p_before - interval '7 days'
+   WHERE i.kind = 'intent' AND i.decision = 'permit' AND i.recorded_at >= p_after AND i.recorded_at < p_before
      AND NOT EXISTS (SELECT 1 FROM public.audit_record o WHERE o.tenant_id = i.tenant_id AND o.call_id = i.call_id AND o.kind = 'outcome')
    ORDER BY i.recorded_at LIMIT p_limit
 $$;
@@ -466,6 +468,7 @@ $$;
  * The rows that can forbid a call are locked FOR SHARE: a revocation either commits first and is seen here, or waits for
  * this statement. So no intent commits as permitted after a revocation was acknowledged, whatever any cache says.
  * A changed profile answers `stale` and records nothing, unless the caller says that it already decided once more.
+ * A denied call has ended with its denial: its outcome is written beside it.
  */
 CREATE FUNCTION audit_intents(p_calls jsonb)
   RETURNS TABLE (call_id text, decision text, reason text, credential_generation integer)
@@ -475,9 +478,12 @@ BEGIN
   RETURN QUERY
   WITH input AS (
     SELECT * FROM jsonb_to_recordset(p_calls) AS x (
-      record_id text, call_id text, tenant_id text, agent_id text, agent_session_id text, connection_id text, actor_pseudonym text,
+      record_id text, denial_id text, call_id text, tenant_id text, agent_id text, agent_session_id text, connection_id text, actor_pseudonym text,
       tool text, profile_version integer, decision text, reason text, argument_digest text, key_version integer, sealed text,
       arguments text, arguments_expire_at timestamptz, is_final boolean)
+  ), tenants AS (
+    SELECT t.id FROM public.tenant t WHERE t.id IN (SELECT i.tenant_id FROM input i) AND t.disabled_at IS NULL
+     ORDER BY t.id FOR SHARE
   ), sessions AS (
     SELECT s.tenant_id, s.id, s.agent_id FROM public.agent_session s
      WHERE (s.tenant_id, s.id) IN (SELECT i.tenant_id, i.agent_session_id FROM input i) AND s.ended_at IS NULL AND s.expires_at > now()
@@ -500,11 +506,10 @@ BEGIN
         WHEN i.connection_id IS NOT NULL AND c.id IS NULL THEN 'connection_blocked'
       END AS refusal
     FROM input i
-    LEFT JOIN public.tenant t ON t.id = i.tenant_id AND t.disabled_at IS NULL
+    LEFT JOIN tenants t ON t.id = i.tenant_id
     LEFT JOIN sessions s ON s.tenant_id = i.tenant_id AND s.id = i.agent_session_id AND s.agent_id = i.agent_id
     LEFT JOIN agents a ON a.tenant_id = i.tenant_id AND a.id = i.agent_id
     LEFT JOIN connections c ON c.tenant_id = i.tenant_id AND c.id = i.connection_id
-    LEFT JOIN public.profile_version v ON v.tenant_id = i.tenant_id AND v.agent_id = i.agent_id AND v.version = i.profile_version
   ), verdicts AS (
     SELECT j.*,
       CASE WHEN j.refusal = 'profile_changed' AND NOT j.is_final THEN 'stale'
@@ -517,6 +522,12 @@ BEGIN
     SELECT v.tenant_id, v.record_id, 'intent', 'tool.call', v.call_id, 'agent', v.actor_pseudonym, v.agent_id, v.agent_session_id,
         v.connection_id, v.tool, v.profile_version, v.verdict, v.why, decode(v.argument_digest, 'base64'), v.key_version, decode(v.sealed, 'base64')
       FROM verdicts v WHERE v.verdict <> 'stale'
+  ), denials AS (
+    INSERT INTO public.audit_record (tenant_id, id, kind, action, call_id, actor_kind, actor_pseudonym, agent_id, agent_session_id,
+        connection_id, tool, profile_version, outcome, reason)
+    SELECT v.tenant_id, v.denial_id, 'outcome', 'tool.call', v.call_id, 'agent', v.actor_pseudonym, v.agent_id, v.agent_session_id,
+        v.connection_id, v.tool, v.profile_version, 'denied', v.why
+      FROM verdicts v WHERE v.verdict = 'deny'
   ), kept AS (
     INSERT INTO public.audit_arguments (tenant_id, call_id, key_version, sealed, expires_at)
     SELECT v.tenant_id, v.call_id, v.key_version, decode(v.arguments, 'base64'), v.arguments_expire_at
@@ -552,7 +563,7 @@ ALTER FUNCTION api_key_by_hash(bytea) OWNER TO portcullis_resolver;
 ALTER FUNCTION connect_attempt_by_hash(bytea) OWNER TO portcullis_resolver;
 ALTER FUNCTION connections_by_subject(text, text, text) OWNER TO portcullis_resolver;
 ALTER FUNCTION tenant_ids() OWNER TO portcullis_resolver;
-ALTER FUNCTION unfinished_calls(timestamptz, integer) OWNER TO portcullis_resolver;
+ALTER FUNCTION unfinished_calls(timestamptz, timestamptz, integer) OWNER TO portcullis_resolver;
 ALTER FUNCTION outbox_tenants(integer) OWNER TO portcullis_resolver;
 ALTER FUNCTION expired_argument_tenants() OWNER TO portcullis_resolver;
 ALTER FUNCTION expired_attempt_tenants() OWNER TO portcullis_resolver;
@@ -565,7 +576,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION redeem_ticket(bytea, bytea) TO portcullis_web;
 GRANT EXECUTE ON FUNCTION session_by_hash(bytea), memberships_of(text) TO portcullis_web, portcullis_app;
 GRANT EXECUTE ON FUNCTION agent_session_by_hash(bytea), api_key_by_hash(bytea), connect_attempt_by_hash(bytea),
-  connections_by_subject(text, text, text), tenant_ids(), unfinished_calls(timestamptz, integer), outbox_tenants(integer),
+  connections_by_subject(text, text, text), tenant_ids(), unfinished_calls(timestamptz, timestamptz, integer), outbox_tenants(integer),
   expired_argument_tenants(), expired_attempt_tenants() TO portcullis_app;
 GRANT EXECUTE ON FUNCTION audit_intents(jsonb), audit_outcomes(jsonb) TO portcullis_audit_writer;
 SET LOCAL ROLE portcullis_owner;
