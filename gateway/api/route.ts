@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 
 import { z } from 'zod'
@@ -31,9 +32,6 @@ interface Input<Params, Query, Body> {
   readonly params: Params
   readonly query: Query
   readonly body: Body
-  readonly request: GatewayRequest
-  /** For streaming answers; a handler that ends the response itself returns undefined. */
-  readonly response: ServerResponse
 }
 
 export interface RouteDefinition<
@@ -52,13 +50,15 @@ export interface RouteDefinition<
   readonly params?: P
   readonly query?: Q
   readonly body?: B
-  /** Absent: 204 without a body. */
+  /** Absent: 204 without a body, unless the answer is a stream. */
   readonly response?: R
+  /** The handler returns an async iterable of lines, sent as they come: for exports of any length. */
+  readonly stream?: { readonly contentType: string; readonly filename: string }
   readonly status?: 200 | 201 | 202
   readonly maxBodyBytes?: number
   /** A person's own affairs, which an API key may not touch. */
   readonly personOnly?: boolean
-  handle(input: Input<z.output<P>, z.output<Q>, z.output<B>>): Promise<z.input<R> | undefined>
+  handle(input: Input<z.output<P>, z.output<Q>, z.output<B>>): Promise<z.input<R> | AsyncIterable<string> | undefined>
 }
 
 /** A definition whose parameter types are forgotten: what the router and the document need. */
@@ -137,6 +137,13 @@ export function createApi(routes: readonly AnyRoute[], document: unknown, deps: 
   }
 }
 
+/** What a definition answers to these already validated words, in the shape of its contract. Used by router and command line. */
+export async function invoke(route: AnyRoute, input: Input<unknown, unknown, unknown>): Promise<unknown> {
+  const result = await route.handle(input)
+  // Parsing the answer drops every field the contract does not name: a row can never leak by accident.
+  return route.response === undefined ? result : route.response.parse(result)
+}
+
 async function run(
   { route, pattern, names }: CompiledRoute,
   request: GatewayRequest,
@@ -149,11 +156,30 @@ async function run(
   if (params?.success === false) throw notFound()
   const query = route.query === undefined ? {} : validate(route.query, queryObject(request.url.searchParams))
   const body = route.body === undefined ? undefined : await readJson(request, route.body, route.maxBodyBytes)
-  const result = await route.handle({ principal, params: params?.data ?? {}, query, body, request, response })
-  if (response.headersSent) return
-  if (route.response === undefined) sendEmpty(response, 204)
-  // Parsing the answer drops every field the contract does not name: a row can never leak by accident.
-  else sendJson(response, route.status ?? 200, route.response.parse(result))
+  const result = await invoke(route, { principal, params: params?.data ?? {}, query, body })
+  if (route.stream !== undefined)
+    await sendLines(response, result as AsyncIterable<string>, route.stream, request.signal) // what a stream route returns
+  else if (route.response === undefined) sendEmpty(response, 204)
+  else sendJson(response, route.status ?? 200, result)
+}
+
+/** Writes no faster than the client reads, and stops when it leaves. */
+async function sendLines(
+  response: ServerResponse,
+  lines: AsyncIterable<string>,
+  stream: NonNullable<AnyRoute['stream']>,
+  signal: AbortSignal,
+): Promise<void> {
+  response.writeHead(200, {
+    'content-type': stream.contentType,
+    'content-disposition': `attachment; filename="${stream.filename}"`,
+    'cache-control': 'no-store',
+  })
+  for await (const line of lines) {
+    if (signal.aborted) return
+    if (!response.write(`${line}\n`)) await once(response, 'drain', { signal })
+  }
+  response.end()
 }
 
 function compile(route: AnyRoute): CompiledRoute {
