@@ -228,6 +228,8 @@ CREATE TABLE agent_session (
   secret_hint  text NOT NULL,
   label        text NOT NULL DEFAULT '' CHECK (length(label) <= 80),
   person_id    text REFERENCES person (id) ON DELETE SET NULL,
+  -- Whose accounts it may use: those of person_id, or, issued by the operator alone, every account of the workspace.
+  acts_for     text NOT NULL DEFAULT 'person' CHECK (acts_for IN ('person', 'workspace')),
   client_id    text,
   scopes       text[] NOT NULL DEFAULT '{mcp:read,mcp:write}',
   created_at   timestamptz NOT NULL DEFAULT now(),
@@ -321,7 +323,7 @@ GRANT SELECT, INSERT ON audit_record TO portcullis_app;
 GRANT SELECT ON ui_preference, tenant, membership, connection, agent, profile_version, audit_record, audit_identity TO portcullis_web;
 GRANT SELECT (id, email, email_verified_at, name, created_at, disabled_at) ON person TO portcullis_web;
 GRANT SELECT (tenant_id, id, person_id, name, role, prefix, created_at, expires_at, last_used_at, revoked_at) ON api_key TO portcullis_web;
-GRANT SELECT (tenant_id, id, agent_id, kind, secret_hint, label, person_id, client_id, scopes, created_at, expires_at, last_used_at, ended_at, ended_reason) ON agent_session TO portcullis_web;
+GRANT SELECT (tenant_id, id, agent_id, kind, secret_hint, label, person_id, acts_for, client_id, scopes, created_at, expires_at, last_used_at, ended_at, ended_reason) ON agent_session TO portcullis_web;
 GRANT SELECT (id, person_id, tenant_id, status, method, authenticated_at, created_at, activated_at, last_used_at, idle_expires_at, expires_at, ended_at, ended_reason, user_agent, network) ON web_session TO portcullis_web;
 GRANT SELECT (tenant_id, id, person_id, provider, requested_scopes, connection_id, created_at, expires_at, used_at, outcome, outcome_detail) ON connect_attempt TO portcullis_web;
 -- The only writes of web: how a person likes the pages to look.
