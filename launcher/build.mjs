@@ -10,11 +10,12 @@
  */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { basename, join, relative } from 'node:path'
 import process from 'node:process'
 import { pathToFileURL } from 'node:url'
 
-import { ROOT, buildEnvironment, exclusively, readFileIfAny, run, step } from './steps.mjs'
+import { buildEnvironment } from './environment.mjs'
+import { ROOT, exclusively, readFileIfAny, run, step } from './steps.mjs'
 
 /** Entry file → bundle. */
 export const BUNDLES = /** @type {const} */ ({
@@ -23,6 +24,8 @@ export const BUNDLES = /** @type {const} */ ({
   'cli/main.ts': '.build/cli.mjs',
   'sandbox/main.ts': '.build/sandbox.mjs',
   'lib/db/migrate-main.ts': '.build/migrate.mjs',
+  // The launcher asks it, too, so that a setting means the same everywhere.
+  'lib/config.ts': '.build/config.mjs',
 })
 
 const WEB_SOURCES = ['app', 'components', 'lib', 'prisma', 'public']
@@ -102,12 +105,50 @@ export async function build({ web = true } = {}) {
   if (web) await buildWeb()
 }
 
+/**
+ * Rebuilds bundles when their sources change, for development.
+ *
+ * @param {(bundle: string) => void} onRebuilt
+ * @returns {Promise<() => Promise<void>>} stops it
+ */
+export async function watchBundles(onRebuilt) {
+  const { context } = await loadEsbuild()
+  const contexts = await Promise.all(
+    presentEntries().map(async (entry) => {
+      const name = basename(BUNDLES[/** @type {keyof typeof BUNDLES} */ (entry)], '.mjs')
+      let isFirst = true
+      return context({
+        ...bundleOptions([entry]),
+        logLevel: 'error',
+        plugins: [
+          {
+            name: 'restart',
+            setup: (build) => {
+              build.onEnd(({ errors }) => {
+                if (!isFirst && errors.length === 0) onRebuilt(name)
+                isFirst = false
+              })
+            },
+          },
+        ],
+      })
+    }),
+  )
+  // What runs now no longer answers to the stamp of the last full build.
+  rmSync(join(ROOT, '.build', 'bundles.stamp'), { force: true })
+  await Promise.all(contexts.map((one) => one.watch()))
+  return async () => {
+    await Promise.all(contexts.map((one) => one.dispose()))
+  }
+}
+
 async function buildBundles() {
   const stamp = join(ROOT, '.build', 'bundles.stamp')
   const isFresh = () =>
     readFileIfAny(stamp) === digestSources(BUNDLE_SOURCES) &&
     Object.entries(BUNDLES).every(([entry, file]) => !existsSync(join(ROOT, entry)) || existsSync(join(ROOT, file)))
   if (isFresh()) return
+  mkdirSync(join(ROOT, '.build'), { recursive: true })
   await step('building gateway, worker and command line', (say) =>
     exclusively(join(ROOT, '.build', 'bundles.lock'), say, async () => {
       if (isFresh()) return

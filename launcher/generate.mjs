@@ -12,7 +12,8 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 
-import { ROOT, buildEnvironment, readFileIfAny, run, step } from './steps.mjs'
+import { buildEnvironment } from './environment.mjs'
+import { ROOT, readFileIfAny, run, step } from './steps.mjs'
 
 /** @param {'app' | 'vault'} name */
 function facts(name) {

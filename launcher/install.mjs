@@ -13,7 +13,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import process from 'node:process'
 
-import { ROOT, StepFailed, buildEnvironment, readFileIfAny, run, step, tail } from './steps.mjs'
+import { buildEnvironment } from './environment.mjs'
+import { ROOT, StepFailed, readFileIfAny, run, step, tail } from './steps.mjs'
 
 const STAMP = join(ROOT, 'node_modules', '.portcullis-installed')
 

@@ -166,7 +166,12 @@ function sweepAbandoned(root) {
       if (Date.now() - lstatSync(path).mtimeMs < 2000) continue
     }
     if (maker !== undefined && processIdentity(maker.pid) === maker.identity) continue
-    rmSync(path, { recursive: true, force: true })
+    if (maker?.program !== undefined) signalExactly(maker.program.pid, maker.program.identity, 'SIGKILL')
+    try {
+      rmSync(path, { recursive: true, force: true, maxRetries: 5 })
+    } catch {
+      // Its last program is still writing into it: the next start sweeps again.
+    }
   }
 }
 
@@ -239,10 +244,8 @@ async function createCluster({ root, cluster, native, user, log }) {
   const passwordPath = join(making, 'superuser-password')
   mkdirSync(making, { mode: 0o700 })
   try {
-    writePrivate(
-      join(making, 'maker.json'),
-      JSON.stringify({ pid: process.pid, identity: processIdentity(process.pid) }),
-    )
+    const maker = { pid: process.pid, identity: processIdentity(process.pid) }
+    writePrivate(join(making, 'maker.json'), JSON.stringify(maker))
     mkdirSync(data, { mode: 0o700 })
     writePrivate(passwordPath, `${randomBytes(24).toString('base64url')}\n`)
     if (user !== undefined) {
@@ -275,7 +278,12 @@ async function createCluster({ root, cluster, native, user, log }) {
           detached: true,
         },
       )
-      const code = await ended(child)
+      const exit = ended(child)
+      if (child.pid !== undefined) {
+        const program = { pid: child.pid, identity: processIdentity(child.pid) }
+        writePrivate(join(making, 'maker.json'), JSON.stringify({ ...maker, program }))
+      }
+      const code = await exit
       if (code !== 0) throw new Error(`initdb failed (${code}):\n${logFile.tail()}`)
     } finally {
       closeSync(passwordFile)
@@ -407,7 +415,7 @@ function identityOfServer(pid, data) {
  * @returns {Promise<Live | undefined>}
  */
 async function findLive(data, log) {
-  const patience = Date.now() + 60_000
+  const began = Date.now()
   for (;;) {
     const found = readPostmaster(data)
     if (found === undefined) return undefined
@@ -416,13 +424,14 @@ async function findLive(data, log) {
       removeStaleLock(data, found.text)
       return undefined
     }
-    if (found.status === 'ready' && (await accepts(found.port))) return { pid: found.pid, identity, port: found.port }
-    if (Date.now() > patience || found.status === 'ready') {
+    const isReady = found.status === 'ready'
+    if (isReady && (await accepts(found.port))) return { pid: found.pid, identity, port: found.port }
+    // A ready server answers within milliseconds; one that replays its journal or shuts down may take its time.
+    if (Date.now() - began > (isReady ? 20_000 : 300_000)) {
       log('a PostgreSQL left from before does not answer; stopping it')
       await endServer({ pid: found.pid, identity, port: found.port })
-    } else {
-      await delay(50)
     }
+    await delay(50)
   }
 }
 
@@ -624,6 +633,7 @@ async function endServer({ pid, identity }) {
     ['SIGKILL', 10_000],
   ])) {
     signalExactly(pid, identity, signal)
+    signalExactly(pid, identity, 'SIGCONT') // one that was suspended hears nothing else
     if (await waitForEnd(pid, identity, timeoutMs)) return
   }
   throw new Error(`PostgreSQL (process ${pid}) could not be stopped`)

@@ -13,6 +13,7 @@ import process from 'node:process'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
+import { buildEnvironment } from './environment.mjs'
 import { processIdentity } from './processes.mjs'
 
 /** The repository. Everything the launcher starts runs here. */
@@ -21,7 +22,9 @@ export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..')
 /** A failure whose message is all a person needs: printed without a stack. */
 export class StepFailed extends Error {}
 
-const terminal = process.stdout.isTTY
+/** How many steps run now: one alone may draw over its own line. */
+let active = 0
+const isDrawn = () => process.stdout.isTTY && active === 1
 const TAIL_BYTES = 16 * 1024
 
 /**
@@ -43,32 +46,33 @@ export function seconds(since) {
 export async function step(title, work) {
   const began = Date.now()
   let detail = ''
-  const draw = () => {
+  let ticks = 0
+  const elapsed = () => `${Math.floor((Date.now() - began) / 1000)} s`
+  const clear = () => (process.stdout.isTTY ? '\r\u001B[K' : '')
+  const show = () => {
     const text = detail === '' ? title : `${title}: ${detail}`
-    process.stdout.write(`\r\u001B[K  ${text} … ${Math.floor((Date.now() - began) / 1000)} s`)
+    if (isDrawn()) process.stdout.write(`${clear()}  ${text} … ${elapsed()}`)
+    else process.stdout.write(`  ${text} … ${elapsed()}\n`)
   }
-  const ticker = setInterval(
-    terminal
-      ? draw
-      : () => {
-          process.stdout.write(`  ${title} … ${Math.floor((Date.now() - began) / 1000)} s\n`)
-        },
-    terminal ? 1000 : 10_000,
-  )
-  if (terminal) draw()
+  active += 1
+  const ticker = setInterval(() => {
+    ticks += 1
+    if (isDrawn() || ticks % 10 === 0) show()
+  }, 1000)
+  if (isDrawn()) show()
   try {
     const result = await work((line) => {
       detail = line
-      if (terminal) draw()
-      else process.stdout.write(`  ${title}: ${line}\n`)
+      show()
     })
-    process.stdout.write(`${terminal ? '\r\u001B[K' : ''}  ${title}: ${seconds(began)}\n`)
+    process.stdout.write(`${clear()}  ${title}: ${seconds(began)}\n`)
     return result
   } catch (error) {
-    process.stdout.write(`${terminal ? '\r\u001B[K' : ''}  ${title}: failed after ${seconds(began)}\n`)
+    process.stdout.write(`${clear()}  ${title}: failed after ${seconds(began)}\n`)
     throw error
   } finally {
     clearInterval(ticker)
+    active -= 1
   }
 }
 
@@ -91,16 +95,17 @@ export function endRunning() {
  *
  * @param {string} command
  * @param {readonly string[]} args
- * @param {{ env?: NodeJS.ProcessEnv, cwd?: string, timeoutMs?: number, onLine?: (line: string) => void }} [options]
- * @returns {Promise<{ code: number, output: string, stdout: string }>}
+ * @param {{ env?: NodeJS.ProcessEnv, cwd?: string, timeoutMs?: number, onStderr?: (line: string) => void }} [options]
+ * @returns {Promise<{ code: number, output: string, stdout: string, stderr: string }>}
  */
-export function attempt(command, args, { env = buildEnvironment(), cwd = ROOT, timeoutMs, onLine } = {}) {
+export function attempt(command, args, { env = buildEnvironment(), cwd = ROOT, timeoutMs, onStderr } = {}) {
   return new Promise((resolvePromise) => {
     // Its own process group, so that a timeout or an interrupt ends grandchildren as well.
     const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     running.add(child)
     let output = ''
     let stdout = ''
+    let stderr = ''
     let timedOut = false
     const timer =
       timeoutMs === undefined
@@ -117,7 +122,10 @@ export function attempt(command, args, { env = buildEnvironment(), cwd = ROOT, t
     const collect = (isStdout) => (/** @type {string} */ text) => {
       output = (output + text).slice(-TAIL_BYTES)
       if (isStdout) stdout = (stdout + text).slice(-TAIL_BYTES)
-      if (onLine !== undefined) for (const line of text.split('\n')) if (line.trim() !== '') onLine(line)
+      else {
+        stderr = (stderr + text).slice(-TAIL_BYTES)
+        if (onStderr !== undefined) for (const line of text.split('\n')) if (line.trim() !== '') onStderr(line)
+      }
     }
     child.stdout.setEncoding('utf8').on('data', collect(true))
     child.stderr.setEncoding('utf8').on('data', collect(false))
@@ -126,7 +134,7 @@ export function attempt(command, args, { env = buildEnvironment(), cwd = ROOT, t
       clearTimeout(timer)
       running.delete(child)
       if (timedOut) output += `\nended after ${Math.round((timeoutMs ?? 0) / 1000)} s, the time it may take\n`
-      resolvePromise({ code: timedOut ? 124 : code, output, stdout })
+      resolvePromise({ code: timedOut ? 124 : code, output, stdout, stderr })
     }
     child.once('error', (error) => {
       output += `${command}: ${error.message}\n`
@@ -161,44 +169,6 @@ export function tail(text, lines) {
   return text.trimEnd().split('\n').slice(-lines).join('\n')
 }
 
-/** What belongs to the machine and the person, as opposed to the product: all that tools and builds may see. */
-const MACHINE = [
-  'PATH',
-  'HOME',
-  'USER',
-  'LOGNAME',
-  'SHELL',
-  'LANG',
-  'LC_ALL',
-  'TMPDIR',
-  'TZ',
-  'TERM',
-  'HTTP_PROXY',
-  'HTTPS_PROXY',
-  'NO_PROXY',
-  'http_proxy',
-  'https_proxy',
-  'no_proxy',
-  'NODE_EXTRA_CA_CERTS',
-  'SSL_CERT_FILE',
-  'SSL_CERT_DIR',
-]
-
-/**
- * An environment in which a build or a test comes out the same whatever the person's shell has set.
- *
- * @param {Record<string, string>} [extra]
- * @returns {NodeJS.ProcessEnv}
- */
-export function buildEnvironment(extra = {}) {
-  /** @type {Record<string, string>} */
-  const env = {}
-  for (const [name, value] of Object.entries(process.env)) {
-    if (value !== undefined && (MACHINE.includes(name) || /^npm_config_/i.test(name))) env[name] = value
-  }
-  return /** @type {NodeJS.ProcessEnv} */ ({ ...env, NEXT_TELEMETRY_DISABLED: '1', ...extra })
-}
-
 /**
  * One process at a time does this work in this folder. A lock whose holder died is taken over.
  *
@@ -209,54 +179,72 @@ export function buildEnvironment(extra = {}) {
  * @returns {Promise<T>}
  */
 export async function exclusively(path, say, work) {
-  mkdirSync(dirname(path), { recursive: true })
-  const me = JSON.stringify({ pid: process.pid, identity: processIdentity(process.pid) })
+  let told = false
+  for (;;) {
+    const { release } = tryLock(path)
+    if (release !== undefined) {
+      try {
+        return await work()
+      } finally {
+        release()
+      }
+    }
+    if (!told) say('waiting for another start in this folder')
+    told = true
+    await delay(250)
+  }
+}
+
+/**
+ * Takes the lock, or names the living process that holds it.
+ *
+ * @param {string} path
+ * @param {Record<string, unknown>} [facts]  written beside who we are
+ * @returns {{ release: () => void, holder?: undefined } | { holder: Record<string, unknown> & { pid: number, identity: string }, release?: undefined }}
+ */
+export function tryLock(path, facts = {}) {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  const me = JSON.stringify({ ...facts, pid: process.pid, identity: processIdentity(process.pid) })
   const draft = `${path}.${process.pid}-${randomBytes(4).toString('hex')}`
   writeFileSync(draft, me, { mode: 0o600 })
-  let told = false
   try {
     for (;;) {
       try {
         linkSync(draft, path) // fails when it exists, and is never seen half written
-        break
+        return {
+          release: () => {
+            if (readFileIfAny(path) === me) rmSync(path, { force: true })
+          },
+        }
       } catch (error) {
         if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
       }
       const text = readFileIfAny(path)
       if (text === undefined) continue
-      if (!isAlive(text)) {
-        // Moved before it is deleted: if another start took the lock meanwhile, that one is put back.
-        const aside = `${draft}-stale`
-        try {
-          renameSync(path, aside)
-          if (readFileIfAny(aside) !== text && !existsSync(path)) renameSync(aside, path)
-          else rmSync(aside, { force: true })
-        } catch {
-          // another start was quicker
-        }
-        continue
+      const holder = livingHolder(text)
+      if (holder !== undefined) return { holder }
+      // Moved before it is deleted: if another start took the lock meanwhile, that one is put back.
+      const aside = `${draft}-stale`
+      try {
+        renameSync(path, aside)
+        if (readFileIfAny(aside) !== text && !existsSync(path)) renameSync(aside, path)
+        else rmSync(aside, { force: true })
+      } catch {
+        // another start was quicker
       }
-      if (!told) say('waiting for another start in this folder')
-      told = true
-      await delay(250)
     }
   } finally {
     rmSync(draft, { force: true })
   }
-  try {
-    return await work()
-  } finally {
-    if (readFileIfAny(path) === me) rmSync(path, { force: true })
-  }
 }
 
-/** @param {string} holder */
-function isAlive(holder) {
+/** @param {string} text */
+function livingHolder(text) {
   try {
-    const { pid, identity } = JSON.parse(holder)
-    return identity !== undefined && processIdentity(pid) === identity
+    const holder = JSON.parse(text)
+    return typeof holder.identity === 'string' && processIdentity(holder.pid) === holder.identity ? holder : undefined
   } catch {
-    return false
+    return undefined
   }
 }
 
