@@ -125,3 +125,32 @@ export function EffectBadge({ effect }: { effect: ToolEffect }) {
     </Badge>
   )
 }
+
+export type SessionState = 'active' | 'expired' | 'revoked'
+
+const sessionLooks: Record<SessionState, Look> = {
+  active: { label: 'Active', tone: 'success', icon: CircleCheck },
+  expired: { label: 'Expired', tone: 'neutral', icon: Clock },
+  revoked: { label: 'Revoked', tone: 'danger', icon: CircleX },
+}
+
+export function SessionStateBadge({ state }: { state: SessionState }) {
+  const { label, tone, icon } = sessionLooks[state]
+  return (
+    <Badge tone={tone} icon={icon}>
+      {label}
+    </Badge>
+  )
+}
+
+export function AgentStateBadge({ isEnabled }: { isEnabled: boolean }) {
+  return isEnabled ? (
+    <Badge tone="success" icon={CircleCheck}>
+      Enabled
+    </Badge>
+  ) : (
+    <Badge tone="neutral" icon={Pause}>
+      Disabled
+    </Badge>
+  )
+}

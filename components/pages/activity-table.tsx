@@ -1,0 +1,289 @@
+'use client'
+
+import { ArrowUp, FilterX, ListTree, Pause, Play } from 'lucide-react'
+import Link from 'next/link'
+import { usePathname, useRouter } from 'next/navigation'
+import { useId, useTransition } from 'react'
+import type { SyntheticEvent } from 'react'
+
+import { cn } from '@/components/cn'
+import { Button } from '@/components/ui/button'
+import { Card } from '@/components/ui/card'
+import { EmptyState } from '@/components/ui/empty-state'
+import { PageHeader } from '@/components/ui/page-header'
+import { CursorPagination } from '@/components/ui/pagination'
+import { ProviderMark } from '@/components/ui/provider-mark'
+import { Select } from '@/components/ui/select'
+import { DecisionBadge, OutcomeBadge } from '@/components/ui/status-badge'
+import type { Decision, Outcome } from '@/components/ui/status-badge'
+import { DataTable } from '@/components/ui/table'
+import type { Column } from '@/components/ui/table'
+import { Time } from '@/components/ui/time'
+
+export interface ActivityRow {
+  readonly id: string
+  readonly at: string
+  /** Tool name of a call, or the action of an administrative record. */
+  readonly action: string
+  readonly provider?: string | undefined
+  /** Account the call used. */
+  readonly account?: string | undefined
+  /** Agent or person. */
+  readonly actor: string
+  readonly actorHref?: string | undefined
+  readonly decision: Decision
+  readonly outcome?: Outcome | undefined
+  /** Public sentence, for example why it was denied. */
+  readonly reason?: string | undefined
+  readonly durationMs?: number | undefined
+}
+
+export interface ActivityFilter {
+  readonly agent?: string | undefined
+  readonly provider?: string | undefined
+  readonly decision?: string | undefined
+  readonly outcome?: string | undefined
+}
+
+/** How fresh the list is. `held` means that newer entries exist but would move what is being read. */
+export type LiveState = 'live' | 'reconnecting' | 'paused'
+
+export interface ActivityTableProps {
+  readonly rows: readonly ActivityRow[]
+  readonly filter: ActivityFilter
+  readonly agents: readonly { readonly id: string; readonly name: string }[]
+  readonly providers: readonly { readonly id: string; readonly name: string }[]
+  readonly live: LiveState
+  /** Entries that arrived while the list was paused or on an older page. */
+  readonly heldCount?: number
+  readonly onTogglePause?: () => void
+  readonly onShowHeld?: () => void
+  readonly newerHref?: string | undefined
+  readonly olderHref?: string | undefined
+}
+
+const decisions = [
+  { value: '', label: 'Any decision' },
+  { value: 'permit', label: 'Permitted' },
+  { value: 'deny', label: 'Denied' },
+  { value: 'approval_required', label: 'Needs approval' },
+] as const
+
+const outcomes = [
+  { value: '', label: 'Any outcome' },
+  { value: 'success', label: 'Success' },
+  { value: 'error', label: 'Error' },
+  { value: 'denied', label: 'Denied' },
+  { value: 'cancelled', label: 'Cancelled' },
+  { value: 'expired', label: 'Expired' },
+  { value: 'unknown', label: 'Unknown' },
+] as const
+
+const columns: readonly Column<ActivityRow>[] = [
+  {
+    key: 'action',
+    header: 'What',
+    isRowHeader: true,
+    cell: (row) => (
+      <div className="flex items-start gap-3">
+        <ProviderMark provider={row.provider ?? ''} className="size-8" />
+        <div className="min-w-0">
+          <p className="font-mono text-[0.8125rem] font-medium wrap-anywhere">{row.action}</p>
+          <p className="text-sm wrap-anywhere text-muted">{row.reason ?? row.account ?? '\u00a0'}</p>
+        </div>
+      </div>
+    ),
+  },
+  {
+    key: 'actor',
+    header: 'Who',
+    cell: (row) =>
+      row.actorHref === undefined ? (
+        row.actor
+      ) : (
+        <Link
+          href={row.actorHref}
+          className="-my-2 inline-flex min-h-10 items-center wrap-anywhere hover:underline md:my-0 md:min-h-0"
+        >
+          {row.actor}
+        </Link>
+      ),
+  },
+  { key: 'decision', header: 'Decision', cell: (row) => <DecisionBadge decision={row.decision} /> },
+  {
+    key: 'outcome',
+    header: 'Outcome',
+    // A waiting approval has no outcome until it ends; that is not the same as a call that runs.
+    cell: (row) =>
+      row.outcome === undefined && row.decision === 'approval_required' ? (
+        <span className="text-muted">Waiting</span>
+      ) : (
+        <OutcomeBadge outcome={row.outcome} />
+      ),
+  },
+  {
+    key: 'duration',
+    header: 'Took',
+    align: 'end',
+    cell: (row) => (
+      <span className="text-muted tabular-nums">
+        {row.durationMs === undefined ? '–' : formatDuration(row.durationMs)}
+      </span>
+    ),
+  },
+  { key: 'at', header: 'When', align: 'end', cell: (row) => <Time at={row.at} className="text-muted" /> },
+]
+
+/** `84 ms`, `1.2 s`, `2 min`. */
+export function formatDuration(durationMs: number): string {
+  if (durationMs < 1000) return `${Math.round(durationMs)} ms`
+  if (durationMs < 60_000) return `${(durationMs / 1000).toFixed(1)} s`
+  return `${Math.round(durationMs / 60_000)} min`
+}
+
+export function ActivityTable(props: ActivityTableProps) {
+  const { rows, filter, live, heldCount = 0 } = props
+  const pathname = usePathname()
+  const isFiltered = Object.values(filter).some((value) => value !== undefined && value !== '')
+  return (
+    <>
+      <PageHeader
+        title="Activity"
+        description="Every call and every change, written down before it happened."
+        actions={<LiveIndicator state={live} onTogglePause={props.onTogglePause} />}
+      />
+      <Filters {...props} />
+      <Card>
+        {heldCount === 0 || props.onShowHeld === undefined ? null : (
+          <button
+            type="button"
+            onClick={props.onShowHeld}
+            className="flex min-h-10 w-full items-center justify-center gap-2 border-b border-accent-line bg-accent-soft px-4 text-sm font-medium text-accent-ink focus-visible:-outline-offset-2"
+          >
+            <ArrowUp aria-hidden className="size-4" />
+            {heldCount === 1 ? 'Show 1 newer entry' : `Show ${heldCount} newer entries`}
+          </button>
+        )}
+        {rows.length === 0 ? (
+          isFiltered ? (
+            <EmptyState
+              icon={FilterX}
+              title="Nothing matches these filters"
+              action={
+                <Button asChild>
+                  <Link href={pathname}>Clear filters</Link>
+                </Button>
+              }
+            />
+          ) : (
+            <EmptyState icon={ListTree} title="Nothing has happened yet">
+              The first call of an agent shows up here within a moment, permitted or not.
+            </EmptyState>
+          )
+        ) : (
+          <>
+            <DataTable caption="Activity, newest first" columns={columns} rows={rows} rowKey={(row) => row.id} />
+            <div className="border-t border-line">
+              <CursorPagination newerHref={props.newerHref} olderHref={props.olderHref} />
+            </div>
+          </>
+        )}
+      </Card>
+    </>
+  )
+}
+
+/** The filter is the address: it can be shared, bookmarked and gone back from. */
+function Filters({ filter, agents, providers }: ActivityTableProps) {
+  const router = useRouter()
+  const pathname = usePathname()
+  const [isPending, startTransition] = useTransition()
+  const id = useId()
+  const apply = (event: SyntheticEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const query = new URLSearchParams()
+    for (const [name, value] of new FormData(event.currentTarget)) {
+      if (typeof value === 'string' && value !== '') query.set(name, value)
+    }
+    const search = query.toString()
+    startTransition(() => router.push(search === '' ? pathname : `${pathname}?${search}`))
+  }
+  const fields = [
+    {
+      name: 'agent',
+      label: 'Agent',
+      value: filter.agent,
+      options: [{ value: '', label: 'Any agent' }, ...agents.map((one) => ({ value: one.id, label: one.name }))],
+    },
+    {
+      name: 'provider',
+      label: 'Provider',
+      value: filter.provider,
+      options: [{ value: '', label: 'Any provider' }, ...providers.map((one) => ({ value: one.id, label: one.name }))],
+    },
+    { name: 'decision', label: 'Decision', value: filter.decision, options: decisions },
+    { name: 'outcome', label: 'Outcome', value: filter.outcome, options: outcomes },
+  ]
+  return (
+    <form
+      key={JSON.stringify(filter)}
+      role="search"
+      aria-label="Filter activity"
+      onSubmit={apply}
+      onChange={(event) => event.currentTarget.requestSubmit()}
+      className={cn('mb-4 grid grid-cols-2 gap-2 md:flex md:flex-wrap', isPending && 'opacity-60')}
+    >
+      {fields.map((field) => (
+        <div key={field.name} className="md:w-44">
+          <label htmlFor={`${id}-${field.name}`} className="sr-only">
+            {field.label}
+          </label>
+          <Select
+            id={`${id}-${field.name}`}
+            name={field.name}
+            defaultValue={field.value ?? ''}
+            options={field.options}
+          />
+        </div>
+      ))}
+      <button type="submit" className="sr-only">
+        Apply filters
+      </button>
+    </form>
+  )
+}
+
+const liveLooks = {
+  live: { dot: 'bg-success motion-safe:animate-breathe', text: 'Live' },
+  reconnecting: { dot: 'bg-warning', text: 'Reconnecting…' },
+  paused: { dot: 'bg-line-strong', text: 'Paused' },
+} as const
+
+export function LiveIndicator({
+  state,
+  onTogglePause,
+}: {
+  state: LiveState
+  onTogglePause?: (() => void) | undefined
+}) {
+  const { dot, text } = liveLooks[state]
+  const isPaused = state === 'paused'
+  return (
+    <div className="flex items-center gap-2 rounded-md border border-line bg-surface pl-3 text-sm">
+      <span aria-hidden className={cn('size-2 rounded-full', dot)} />
+      <span role="status" className={cn('py-1.5', onTogglePause === undefined && 'pr-3')}>
+        {text}
+      </span>
+      {onTogglePause === undefined ? null : (
+        <Button
+          size="sm"
+          variant="ghost"
+          onClick={onTogglePause}
+          aria-label={isPaused ? 'Resume the list' : 'Pause the list'}
+        >
+          {isPaused ? <Play aria-hidden /> : <Pause aria-hidden />}
+        </Button>
+      )}
+    </div>
+  )
+}

@@ -1,0 +1,201 @@
+'use client'
+
+import { KeyRound } from 'lucide-react'
+import { useState } from 'react'
+import type { SyntheticEvent } from 'react'
+
+import type { ValueAction } from '@/components/action'
+import { clientSnippets, sessionKeyVariable } from '@/components/pages/client-snippets'
+import { Alert } from '@/components/ui/alert'
+import { Button } from '@/components/ui/button'
+import { Card, CardBody, CardHeader } from '@/components/ui/card'
+import { CodeBlock } from '@/components/ui/code-block'
+import { Dialog, DialogClose, DialogContent, DialogTrigger } from '@/components/ui/dialog'
+import { Field } from '@/components/ui/field'
+import { Input } from '@/components/ui/input'
+import { SecretOnce } from '@/components/ui/secret-once'
+import { Select } from '@/components/ui/select'
+import { Tabs, TabsContent, TabsList, TabsTrigger } from '@/components/ui/tabs'
+import { Time } from '@/components/ui/time'
+import { textField, useAction } from '@/components/use-action'
+
+export interface IssueSessionInput {
+  readonly label: string
+  readonly lifetimeDays: number
+}
+
+export interface IssuedSession {
+  readonly sessionKey: string
+  readonly expiresAt: string
+}
+
+export interface AgentConnectProps {
+  readonly agentName: string
+  readonly mcpUrl: string
+  readonly isAgentEnabled: boolean
+  readonly canIssue: boolean
+  readonly onIssue: ValueAction<IssueSessionInput, IssuedSession>
+}
+
+/** The three things a client needs: the URL, a key, and where to put them. */
+export function AgentConnect({ agentName, mcpUrl, isAgentEnabled, canIssue, onIssue }: AgentConnectProps) {
+  const snippets = clientSnippets(mcpUrl, agentName)
+  return (
+    <div className="grid items-start gap-6 xl:grid-cols-[1fr_22rem]">
+      <div className="min-w-0 space-y-6">
+        <Card>
+          <CardHeader title="1. The agent’s URL" description="One per agent. It is an address, not a secret." />
+          <CardBody>
+            <CodeBlock code={mcpUrl} what="agent URL" isWrapping />
+          </CardBody>
+        </Card>
+        <Card>
+          <CardHeader
+            title="2. A session key"
+            description="What the agent holds instead of your accounts. It goes into the Authorization header, never into a URL."
+          />
+          <CardBody>
+            <IssueSession agentName={agentName} isAgentEnabled={isAgentEnabled} canIssue={canIssue} onIssue={onIssue} />
+          </CardBody>
+        </Card>
+        <Card>
+          <CardHeader title="3. Your client" description="Pick yours and copy." />
+          <CardBody className="pt-2 md:pt-2">
+            <Tabs defaultValue="claude-code">
+              <TabsList aria-label="Client" className="md:-mx-5 md:px-5">
+                {snippets.map((snippet) => (
+                  <TabsTrigger key={snippet.id} value={snippet.id}>
+                    {snippet.label}
+                  </TabsTrigger>
+                ))}
+              </TabsList>
+              {snippets.map((snippet) => (
+                <TabsContent key={snippet.id} value={snippet.id} className="space-y-3 pt-4">
+                  <CodeBlock code={snippet.code} title={snippet.title} what={`${snippet.label} configuration`} />
+                  <p className="text-sm text-muted">{snippet.note}</p>
+                </TabsContent>
+              ))}
+            </Tabs>
+          </CardBody>
+        </Card>
+      </div>
+      <Card>
+        <CardHeader title="Good to know" />
+        <CardBody>
+          <ul className="list-disc space-y-2 pl-4 text-sm text-muted marker:text-line-strong">
+            <li>The agent sees only the tools you ticked, and none whose account is missing.</li>
+            <li>
+              Keep the key in an environment variable such as{' '}
+              <code className="font-mono text-[0.9em] wrap-anywhere">{sessionKeyVariable}</code>, not in a file that is
+              shared.
+            </li>
+            <li>Revoking a session or disabling the agent is in force at the next call.</li>
+          </ul>
+        </CardBody>
+      </Card>
+    </div>
+  )
+}
+
+const lifetimes = [
+  { value: '1', label: '1 day' },
+  { value: '7', label: '7 days' },
+  { value: '30', label: '30 days' },
+  { value: '90', label: '90 days' },
+] as const
+
+export function IssueSession({ agentName, isAgentEnabled, canIssue, onIssue }: Omit<AgentConnectProps, 'mcpUrl'>) {
+  const [isOpen, setOpen] = useState(false)
+  const [issued, setIssued] = useState<IssuedSession>()
+  const action = useAction(onIssue)
+  const reason = !canIssue
+    ? 'Your role may look at agents, not issue session keys.'
+    : isAgentEnabled
+      ? undefined
+      : 'Enable the agent first.'
+  if (reason !== undefined) {
+    return (
+      <Button variant="primary" disabledReason={reason}>
+        <KeyRound aria-hidden /> New session key
+      </Button>
+    )
+  }
+  const submit = async (event: SyntheticEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const form = new FormData(event.currentTarget)
+    const result = await action.run({
+      label: textField(form, 'label').trim(),
+      lifetimeDays: Number(textField(form, 'lifetime')),
+    })
+    if (result !== undefined) setIssued(result.value)
+  }
+  const close = () => {
+    setOpen(false)
+    setIssued(undefined)
+    action.clear()
+  }
+  const error = action.formError('label', 'lifetime')
+  return (
+    <Dialog
+      open={isOpen}
+      onOpenChange={(next) => {
+        // A shown key is let go of only through “Done”.
+        if (action.pending || issued !== undefined) return
+        action.clear()
+        setOpen(next)
+      }}
+    >
+      <DialogTrigger asChild>
+        <Button variant="primary">
+          <KeyRound aria-hidden /> New session key
+        </Button>
+      </DialogTrigger>
+      {issued === undefined ? (
+        <DialogContent
+          title={`New session key for ${agentName}`}
+          description="Give each place that runs the agent a key of its own, so that you can end one without the others."
+          footer={
+            <>
+              <DialogClose asChild>
+                <Button>Cancel</Button>
+              </DialogClose>
+              <Button type="submit" form="issue-session" variant="primary" pending={action.pending}>
+                Create key
+              </Button>
+            </>
+          }
+        >
+          <form id="issue-session" className="space-y-4" onSubmit={(event) => void submit(event)}>
+            {error === undefined ? null : <Alert tone="danger" title={error.message} />}
+            <Field
+              label="Where it will be used"
+              hint="For example “laptop” or “build server”."
+              required
+              error={action.fieldError('label')}
+            >
+              {(control) => <Input {...control} name="label" required maxLength={80} autoComplete="off" />}
+            </Field>
+            <Field label="Works for" error={action.fieldError('lifetime')}>
+              {(control) => <Select {...control} name="lifetime" defaultValue="30" options={lifetimes} />}
+            </Field>
+          </form>
+        </DialogContent>
+      ) : (
+        <DialogContent
+          title="Session key created"
+          description={
+            <>
+              It ends <Time at={issued.expiresAt} />, or when you revoke it.
+            </>
+          }
+          isDismissable={false}
+        >
+          <SecretOnce secret={issued.sessionKey} what="session key" onStored={close}>
+            Put it into the environment variable <code className="font-mono text-[0.9em]">{sessionKeyVariable}</code>{' '}
+            where the agent runs.
+          </SecretOnce>
+        </DialogContent>
+      )}
+    </Dialog>
+  )
+}

@@ -1,0 +1,261 @@
+'use client'
+
+import { Bot, RefreshCw, Unplug } from 'lucide-react'
+import Link from 'next/link'
+import { useState } from 'react'
+import type { ReactNode } from 'react'
+
+import type { ActionResult, ValueResult } from '@/components/action'
+import type { ConnectionSummary, ScopeLine } from '@/components/pages/connection-types'
+import { ScopeList } from '@/components/pages/scope-list'
+import { Alert } from '@/components/ui/alert'
+import { ConfirmDialog } from '@/components/ui/alert-dialog'
+import { Badge } from '@/components/ui/badge'
+import { Button } from '@/components/ui/button'
+import { Card, CardBody, CardHeader } from '@/components/ui/card'
+import { EmptyState } from '@/components/ui/empty-state'
+import { KeyValueList } from '@/components/ui/key-value'
+import { PageHeader } from '@/components/ui/page-header'
+import { ProviderMark } from '@/components/ui/provider-mark'
+import { ConnectionBadge, connectionMeaning } from '@/components/ui/status-badge'
+import { Time } from '@/components/ui/time'
+import { useAction } from '@/components/use-action'
+
+export interface ConnectionDetailData extends ConnectionSummary {
+  readonly connectedBy: string
+  /** The provider's own id of the account. */
+  readonly subjectId?: string | undefined
+  readonly grantedScopes: readonly ScopeLine[]
+  readonly missingScopes: readonly ScopeLine[]
+  readonly agents: readonly { readonly id: string; readonly name: string; readonly toolCount: number }[]
+  /** Public sentence on why the state is what it is. */
+  readonly stateReason?: string | undefined
+  readonly stateSince?: string | undefined
+}
+
+const dead: readonly ConnectionSummary['state'][] = ['disconnected', 'revoked']
+
+export function ConnectionDetail({
+  connection,
+  canManage,
+  onReconnect,
+  onDisconnect,
+}: {
+  connection: ConnectionDetailData
+  /** False for roles that may look but not touch. */
+  canManage: boolean
+  onReconnect: () => Promise<ValueResult<{ redirectTo: string }>>
+  onDisconnect: () => Promise<ActionResult>
+}) {
+  const reconnect = useAction<undefined, { readonly ok: true; readonly value: { redirectTo: string } }>(onReconnect)
+  const [isLeaving, setLeaving] = useState(false)
+  const isDead = dead.includes(connection.state)
+  const notYours = canManage ? undefined : 'Your role may look at connections, not change them.'
+
+  const goReconnect = async () => {
+    const result = await reconnect.run(undefined)
+    if (result === undefined) return
+    setLeaving(true)
+    window.location.assign(result.value.redirectTo)
+  }
+  const reconnectButton = (variant: 'primary' | 'secondary') => (
+    <Button
+      variant={variant}
+      pending={reconnect.pending || isLeaving}
+      pendingLabel={`Going to ${connection.providerName}…`}
+      disabledReason={notYours}
+      onClick={() => void goReconnect()}
+    >
+      <RefreshCw aria-hidden /> Reconnect
+    </Button>
+  )
+
+  return (
+    <>
+      <PageHeader
+        crumbs={[{ label: 'Connections', href: '/connections' }, { label: connection.account }]}
+        media={<ProviderMark provider={connection.provider} className="size-12" />}
+        title={connection.account}
+        badge={<ConnectionBadge state={connection.state} />}
+        description={
+          connection.accountContext === undefined
+            ? connection.providerName
+            : `${connection.providerName} · ${connection.accountContext}`
+        }
+        actions={
+          connection.state === 'disconnected' ? undefined : (
+            <>
+              {connection.state === 'active' || connection.state === 'refreshing' ? reconnectButton('secondary') : null}
+              <ConfirmDialog
+                title={`Disconnect ${connection.account}?`}
+                confirmLabel="Disconnect"
+                typed={connection.account}
+                onConfirm={onDisconnect}
+                trigger={
+                  <Button variant="danger-quiet" disabledReason={notYours}>
+                    <Unplug aria-hidden /> Disconnect
+                  </Button>
+                }
+              >
+                <p>
+                  {connection.agentCount === 0
+                    ? 'No agent uses it at the moment.'
+                    : `${connection.agentCount === 1 ? 'One agent loses' : `${connection.agentCount} agents lose`} its ${connection.providerName} tools at once.`}{' '}
+                  We withdraw our access at {connection.providerName} and destroy the stored credential. This cannot be
+                  undone; you can connect the account again later.
+                </p>
+              </ConfirmDialog>
+            </>
+          )
+        }
+      />
+      <div className="space-y-4">
+        {reconnect.error === undefined ? null : <Alert tone="danger" title={reconnect.error.message} />}
+        <StateNotice connection={connection} action={reconnectButton('primary')} />
+        {connection.missingScopes.length === 0 || isDead ? null : (
+          <Alert
+            tone="warning"
+            title={
+              connection.missingScopes.length === 1
+                ? 'One permission was not granted'
+                : `${connection.missingScopes.length} permissions were not granted`
+            }
+            action={reconnectButton('secondary')}
+          >
+            Tools that need them are hidden from agents. Reconnect and tick them to change that.
+          </Alert>
+        )}
+      </div>
+      <div className="mt-4 grid items-start gap-6 lg:grid-cols-[2fr_1fr]">
+        <div className="min-w-0 space-y-6">
+          <Card>
+            <CardHeader title="Permissions" description="What the provider lets us do with this account." />
+            <CardBody>
+              {connection.grantedScopes.length === 0 && connection.missingScopes.length === 0 ? (
+                <p className="text-sm text-muted">None: the provider has not answered yet, or access has ended.</p>
+              ) : (
+                <>
+                  <ScopeList scopes={connection.grantedScopes} />
+                  {connection.missingScopes.length === 0 ? null : (
+                    <div className="mt-4 border-t border-line pt-4">
+                      <h3 className="mb-3 text-sm font-medium text-muted">Not granted</h3>
+                      <ScopeList scopes={connection.missingScopes} isGranted={false} />
+                    </div>
+                  )}
+                </>
+              )}
+            </CardBody>
+          </Card>
+          <Card>
+            <CardHeader title="Agents that may use it" />
+            {connection.agents.length === 0 ? (
+              <EmptyState
+                icon={Bot}
+                title="No agent has tools for this account"
+                level={3}
+                className="py-10"
+                action={
+                  <Button asChild>
+                    <Link href="/agents">Go to agents</Link>
+                  </Button>
+                }
+              >
+                Tick {connection.providerName} tools on an agent to let it use this account.
+              </EmptyState>
+            ) : (
+              <CardBody className="py-2">
+                <ul className="divide-y divide-line">
+                  {connection.agents.map((agent) => (
+                    <li key={agent.id} className="flex min-h-12 items-center justify-between gap-3">
+                      <Link href={`/agents/${agent.id}`} className="link inline-flex min-h-10 items-center">
+                        {agent.name}
+                      </Link>
+                      <span className="text-sm text-muted">
+                        {agent.toolCount === 1 ? '1 tool' : `${agent.toolCount} tools`}
+                      </span>
+                    </li>
+                  ))}
+                </ul>
+              </CardBody>
+            )}
+          </Card>
+        </div>
+        <Card>
+          <CardHeader title="Details" />
+          <CardBody className="pt-2 md:pt-2">
+            <KeyValueList
+              items={[
+                { key: 'State', value: connectionMeaning[connection.state] },
+                ...(connection.stateSince === undefined
+                  ? []
+                  : [{ key: 'Since', value: <Time at={connection.stateSince} /> }]),
+                { key: 'Connected', value: <Time at={connection.connectedAt} /> },
+                { key: 'Connected by', value: connection.connectedBy },
+                {
+                  key: 'Last used',
+                  value: connection.lastUsedAt === undefined ? 'Never' : <Time at={connection.lastUsedAt} />,
+                },
+                ...(connection.subjectId === undefined
+                  ? []
+                  : [
+                      {
+                        key: 'Id at provider',
+                        value: <code className="font-mono text-[0.9em]">{connection.subjectId}</code>,
+                      },
+                    ]),
+                ...(connection.isSandbox
+                  ? [{ key: 'Kind', value: <Badge tone="info">Sandbox, made-up data</Badge> }]
+                  : []),
+              ]}
+            />
+          </CardBody>
+        </Card>
+      </div>
+    </>
+  )
+}
+
+function StateNotice({ connection, action }: { connection: ConnectionDetailData; action: ReactNode }) {
+  const reason = connection.stateReason
+  switch (connection.state) {
+    case 'active':
+    case 'refreshing':
+      return null
+    case 'connecting':
+      return (
+        <Alert title="Not finished yet" action={action}>
+          {reason ?? connectionMeaning.connecting}
+        </Alert>
+      )
+    case 'degraded':
+      return (
+        <Alert tone="warning" title={`${connection.providerName} is not answering as it should`}>
+          {reason ?? connectionMeaning.degraded}
+        </Alert>
+      )
+    case 'reauthorization_required':
+      return (
+        <Alert tone="warning" title="Reconnect this account" action={action}>
+          {reason ?? connectionMeaning.reauthorization_required}
+        </Alert>
+      )
+    case 'revoked':
+      return (
+        <Alert tone="danger" title="Access was withdrawn" action={action}>
+          {reason ?? connectionMeaning.revoked}
+        </Alert>
+      )
+    case 'suspended':
+      return (
+        <Alert tone="danger" title="Suspended">
+          {reason ?? connectionMeaning.suspended}
+        </Alert>
+      )
+    case 'disconnected':
+      return (
+        <Alert title="Disconnected" action={action}>
+          {reason ?? connectionMeaning.disconnected}
+        </Alert>
+      )
+  }
+}
