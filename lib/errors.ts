@@ -43,6 +43,11 @@ const CATALOGUE = {
 
 export type ErrorCode = keyof typeof CATALOGUE
 
+/** True for a code of the catalogue: an answer of another version may carry one that this one does not know. */
+export function isErrorCode(value: string): value is ErrorCode {
+  return Object.hasOwn(CATALOGUE, value)
+}
+
 interface AppErrorOptions {
   readonly internal?: Readonly<Record<string, string | number>>
   readonly cause?: unknown

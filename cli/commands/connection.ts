@@ -1,0 +1,54 @@
+import { z } from 'zod'
+
+import { table } from '../output'
+import type { Register } from '../run'
+
+const connection = z.object({
+  id: z.string(),
+  provider: z.string(),
+  accountLabel: z.string(),
+  state: z.string(),
+  grantedScopes: z.array(z.string()),
+})
+
+export const connectionCommands: Register = (program, run) => {
+  const command = program.command('connection').description('connections: accounts of people at providers')
+
+  command
+    .command('list')
+    .description('lists connections and their state')
+    .action(() =>
+      run(async (api, output) => {
+        const { items } = z.object({ items: z.array(connection) }).parse(await api.call('connection.list'))
+        output.result(items, () =>
+          table(
+            items,
+            ['id', 'provider', 'accountLabel', 'state'],
+            'No connections yet. Start one: portcullis connection connect github',
+          ),
+        )
+      }),
+    )
+
+  command
+    .command('connect <provider>')
+    .description('prints the page where a signed-in person connects an account; consent is given in a browser')
+    .action((provider: string) =>
+      run(async (api, output) => {
+        const { url } = z
+          .object({ url: z.string() })
+          .parse(await api.call('connection.connect', { body: { provider } }))
+        output.result({ url }, () => `Open ${url}`)
+      }),
+    )
+
+  command
+    .command('disconnect <connectionId>')
+    .description('blocks a connection at once, revokes it at the provider and destroys the stored tokens')
+    .action((connectionId: string) =>
+      run(async (api, output) => {
+        await api.call('connection.disconnect', { params: { connectionId } })
+        output.result({ id: connectionId, disconnected: true }, () => `${connectionId} is disconnected.`)
+      }),
+    )
+}
