@@ -25,6 +25,8 @@ CREATE TABLE credential (
   dek_wrapped         bytea,
   access_sealed       bytea,
   refresh_sealed      bytea,
+  -- When the current access token was received. With access_expires_at it gives the token's lifetime and age.
+  issued_at           timestamptz NOT NULL DEFAULT now(),
   access_expires_at   timestamptz,
   refresh_expires_at  timestamptz,
   refresh_at          timestamptz,
