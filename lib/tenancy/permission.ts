@@ -15,6 +15,8 @@ export const PERMISSIONS = {
   'workspace.read': EVERYONE,
   'workspace.update': ADMINS,
   'member.read': EVERYONE,
+  /** Add, change, remove; never above one's own role. */
+  'member.manage': ADMINS,
   'connection.read': EVERYONE,
   'connection.connect': MEMBERS,
   /** One's own; admins may disconnect anybody's. */
