@@ -1,0 +1,163 @@
+/**
+ * Who belongs to a workspace, in which role. Nobody gives or takes a role above their own, and a workspace always keeps
+ * an owner: every change of its owners waits for the one before, on the workspace's row.
+ *
+ * @module
+ */
+import { actorOf } from '../audit/record'
+import type { AppDb, AppTx } from '../db/app-db'
+import { isUniqueViolation } from '../db/retry'
+import { AppError, notFound } from '../errors'
+import { brand, type PersonId, type TenantId } from '../ids'
+import type { RecordsEvents } from './events'
+import { checkPermission } from './permission'
+import type { MemberPrincipal, Role } from './principal'
+import { parseRole, reaches } from './role'
+
+export interface Member {
+  readonly personId: PersonId
+  readonly email: string
+  readonly name: string
+  readonly role: Role
+  readonly joinedAt: Date
+}
+
+export interface Members {
+  list(principal: MemberPrincipal): Promise<readonly Member[]>
+  /** @throws AppError `resource.conflict` when the person is a member already */
+  add(principal: MemberPrincipal, personId: PersonId, role: Role): Promise<Member>
+  /** @throws AppError `resource.conflict` when the workspace would be left without an owner */
+  changeRole(principal: MemberPrincipal, personId: PersonId, role: Role): Promise<Member>
+  /** Ends the membership, and what the person held through it: API keys and agent sessions. Oneself may always leave. */
+  remove(principal: MemberPrincipal, personId: PersonId): Promise<void>
+}
+
+export function createMembers(deps: { readonly appDb: AppDb; readonly events: RecordsEvents }): Members {
+  const { appDb, events } = deps
+
+  async function load(tx: AppTx, tenantId: TenantId, personId: PersonId): Promise<Member> {
+    const row = await tx.membership.findUnique({ where: { tenantId_personId: { tenantId, personId } } })
+    const person = row === null ? null : await tx.person.findUnique({ where: { id: personId } })
+    if (row === null || person === null) throw notFound()
+    return { personId, email: person.email, name: person.name, role: parseRole(row.role), joinedAt: row.createdAt }
+  }
+
+  return {
+    list: (principal) => {
+      checkPermission(principal, 'member.read')
+      return appDb.tenant(principal.tenantId, async (tx) => {
+        const rows = await tx.membership.findMany({
+          where: { tenantId: principal.tenantId },
+          orderBy: [{ createdAt: 'asc' }, { personId: 'asc' }],
+          take: 1_000,
+        })
+        const people = await tx.person.findMany({ where: { id: { in: rows.map((row) => row.personId) } } })
+        const byId = new Map(people.map((person) => [person.id, person]))
+        return rows.flatMap((row) => {
+          const person = byId.get(row.personId)
+          return person === undefined
+            ? []
+            : [
+                {
+                  personId: brand<'person'>(row.personId),
+                  email: person.email,
+                  name: person.name,
+                  role: parseRole(row.role),
+                  joinedAt: row.createdAt,
+                },
+              ]
+        })
+      })
+    },
+
+    add: (principal, personId, role) => {
+      checkPermission(principal, 'member.manage')
+      checkReach(principal, role)
+      return appDb.tenant(principal.tenantId, async (tx) => {
+        if ((await tx.person.findUnique({ where: { id: personId } })) === null) throw notFound()
+        try {
+          await tx.membership.create({ data: { tenantId: principal.tenantId, personId, role } })
+        } catch (error) {
+          if (isUniqueViolation(error))
+            throw new AppError('resource.conflict', 'This person is a member already.', { cause: error })
+          throw error
+        }
+        await events.event(tx, {
+          tenantId: principal.tenantId,
+          action: 'member.added',
+          actor: actorOf(principal),
+          targetId: personId,
+          detail: { role },
+          network: principal.network,
+        })
+        return load(tx, principal.tenantId, personId)
+      })
+    },
+
+    changeRole: (principal, personId, role) => {
+      checkPermission(principal, 'member.manage')
+      checkReach(principal, role)
+      return appDb.tenant(principal.tenantId, async (tx) => {
+        await lockOwners(tx, principal.tenantId)
+        const member = await load(tx, principal.tenantId, personId)
+        checkReach(principal, member.role)
+        if (member.role === role) return member
+        if (member.role === 'owner') await checkAnotherOwner(tx, principal.tenantId, personId)
+        await tx.membership.updateMany({ where: { tenantId: principal.tenantId, personId }, data: { role } })
+        await events.event(tx, {
+          tenantId: principal.tenantId,
+          action: 'member.role_changed',
+          actor: actorOf(principal),
+          targetId: personId,
+          detail: { from: member.role, to: role },
+          network: principal.network,
+        })
+        return { ...member, role }
+      })
+    },
+
+    remove: (principal, personId) => {
+      const isSelf = principal.kind === 'person' && principal.personId === personId
+      if (!isSelf) checkPermission(principal, 'member.manage')
+      return appDb.tenant(principal.tenantId, async (tx) => {
+        await lockOwners(tx, principal.tenantId)
+        const member = await load(tx, principal.tenantId, personId)
+        if (!isSelf) checkReach(principal, member.role)
+        if (member.role === 'owner') await checkAnotherOwner(tx, principal.tenantId, personId)
+        await tx.membership.deleteMany({ where: { tenantId: principal.tenantId, personId } })
+        const now = new Date()
+        await tx.apiKey.updateMany({
+          where: { tenantId: principal.tenantId, personId, revokedAt: null },
+          data: { revokedAt: now },
+        })
+        await tx.agentSession.updateMany({
+          where: { tenantId: principal.tenantId, personId, endedAt: null },
+          data: { endedAt: now, endedReason: 'member_removed' },
+        })
+        await events.never(tx, {
+          tenantId: principal.tenantId,
+          action: 'member.removed',
+          actor: actorOf(principal),
+          targetId: personId,
+          network: principal.network,
+        })
+      })
+    },
+  }
+}
+
+/** From here to the end of the transaction nobody else changes the owners of this workspace. */
+async function lockOwners(tx: AppTx, tenantId: TenantId): Promise<void> {
+  await tx.$queryRaw`SELECT id FROM tenant WHERE id = ${tenantId} FOR NO KEY UPDATE`
+}
+
+async function checkAnotherOwner(tx: AppTx, tenantId: TenantId, personId: PersonId): Promise<void> {
+  const others = await tx.membership.count({ where: { tenantId, role: 'owner', personId: { not: personId } } })
+  if (others === 0)
+    throw new AppError('resource.conflict', 'A workspace needs an owner. Make somebody else an owner first.')
+}
+
+function checkReach(principal: MemberPrincipal, role: Role): void {
+  if (!reaches(principal.role, role))
+    throw new AppError('auth.forbidden', 'Your role in this workspace does not allow this.')
+}
