@@ -177,6 +177,6 @@ export function loadEnvFile(root, env = process.env) {
     if (name === undefined || value === undefined || env[name] !== undefined) continue
     const quoted = /^(["'])(.*)\1$/.exec(value)
     value = quoted?.[2] ?? value.replace(/\s+#.*$/, '').replace(/^#.*$/, '')
-    env[name] = value
+    if (value !== '') env[name] = value
   }
 }

@@ -22,8 +22,8 @@ try {
   if (existsSync(join(ROOT, 'package-lock.json'))) await install()
   await generate()
   await build({ web: false })
-  const hasOwn = process.env['DATABASE_URL'] !== undefined || process.env['VAULT_DATABASE_URL'] !== undefined
-  const dataDir = resolve(process.env['PORTCULLIS_DATA_DIR'] ?? '.data')
+  const hasOwn = Boolean(process.env['DATABASE_URL'] || process.env['VAULT_DATABASE_URL'])
+  const dataDir = resolve(process.env['PORTCULLIS_DATA_DIR'] || '.data')
   const postgres = hasOwn ? undefined : await startPostgres({ dataDir: join(dataDir, 'postgres') })
   try {
     await step('preparing the databases', async (tell) => {
