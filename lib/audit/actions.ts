@@ -1,0 +1,85 @@
+/**
+ * Everything that is recorded, by name, with the words a reader sees. Names are public: add freely, never rename.
+ *
+ * `always` marks what is never refused for want of an audit record: it ends or narrows access, or keeps a provider's
+ * answer. Such actions go through `Audit.never`; everything else through `Audit.event`, which fails with its caller.
+ *
+ * @module
+ */
+interface ActionFacts {
+  readonly title: string
+  readonly always?: true
+}
+
+export const ACTIONS = {
+  'tool.call': { title: 'A tool was called' },
+
+  'person.signed_in': { title: 'Signed in' },
+  'person.signed_out': { title: 'Signed out', always: true },
+  'person.sign_in_refused': { title: 'A sign-in was refused', always: true },
+  'person.signed_up': { title: 'Signed up' },
+  'person.password_changed': { title: 'The password was changed' },
+  'person.password_reset_requested': { title: 'A password reset was requested' },
+  'person.password_reset': { title: 'The password was reset' },
+  'person.email_verified': { title: 'The e-mail address was verified' },
+  'person.email_change_requested': { title: 'A change of the e-mail address was requested' },
+  'person.email_changed': { title: 'The e-mail address was changed' },
+  'person.sessions_ended': { title: 'Web sessions were ended', always: true },
+  'person.updated': { title: 'The person’s name was changed' },
+  'person.disabled': { title: 'The person was disabled', always: true },
+
+  'workspace.created': { title: 'The workspace was created' },
+  'workspace.updated': { title: 'The workspace was changed' },
+  'workspace.disabled': { title: 'The workspace was disabled', always: true },
+  'workspace.deleted': { title: 'The workspace was deleted', always: true },
+  'member.added': { title: 'A member was added' },
+  'member.role_changed': { title: 'A member’s role was changed' },
+  'member.removed': { title: 'A member was removed', always: true },
+
+  'api_key.created': { title: 'An API key was created' },
+  'api_key.revoked': { title: 'An API key was revoked', always: true },
+
+  'connection.connect_started': { title: 'Connecting an account was started' },
+  'connection.connected': { title: 'An account was connected' },
+  'connection.refused': { title: 'Connecting an account was refused', always: true },
+  'connection.reconnected': { title: 'An account was reconnected' },
+  'connection.blocked': { title: 'A connection was blocked', always: true },
+  'connection.allowed': { title: 'A connection was allowed again' },
+  'connection.disconnected': { title: 'A connection was disconnected', always: true },
+  'connection.state_changed': { title: 'The state of a connection changed', always: true },
+  'connection.refreshed': { title: 'A credential was refreshed', always: true },
+  'connection.revoked_at_provider': { title: 'Access was revoked at the provider', always: true },
+  'connection.repaired': { title: 'A half-made connection was repaired', always: true },
+
+  'agent.created': { title: 'An agent was created' },
+  'agent.updated': { title: 'An agent was changed' },
+  'agent.disabled': { title: 'An agent was disabled', always: true },
+  'agent.enabled': { title: 'An agent was enabled' },
+  'profile.applied': { title: 'A permission profile was applied' },
+  'session.issued': { title: 'An agent session was issued' },
+  'session.revoked': { title: 'An agent session was revoked', always: true },
+  'tools.list_refused': { title: 'A list of tools was refused', always: true },
+
+  'audit.exported': { title: 'Records were exported' },
+  'audit.arguments_read': { title: 'The arguments of a call were read' },
+  'audit.details_read': { title: 'The details of a record were read' },
+  'audit.unreadable_record': { title: 'A record under way could not be read', always: true },
+
+  'vault.integrity_alarm': { title: 'A stored credential failed its integrity check', always: true },
+  'mail.sent': { title: 'A mail was sent', always: true },
+  'mail.failed': { title: 'A mail could not be sent', always: true },
+} as const satisfies Record<string, ActionFacts>
+
+export type AuditAction = keyof typeof ACTIONS
+
+/** What happens by itself beside tool calls; those are written as intent and outcome. */
+export type EventAction = Exclude<AuditAction, 'tool.call'>
+
+/** The words for an action; a record of a newer version shows its bare name. */
+export function titleOf(action: string): string {
+  return isAuditAction(action) ? ACTIONS[action].title : action
+}
+
+export function isAuditAction(action: string): action is AuditAction {
+  return Object.hasOwn(ACTIONS, action)
+}
