@@ -241,6 +241,7 @@ CREATE TABLE agent_session (
   FOREIGN KEY (tenant_id, agent_id) REFERENCES agent (tenant_id, id)
 );
 CREATE INDEX agent_session_agent ON agent_session (tenant_id, agent_id);
+CREATE INDEX agent_session_person ON agent_session (person_id) WHERE ended_at IS NULL;
 
 ------------------------------------------------------------------------------------------------------------------- audit
 
@@ -408,6 +409,12 @@ CREATE FUNCTION memberships_of(p_person_id text) RETURNS TABLE (tenant_id text)
    WHERE m.person_id = p_person_id AND t.disabled_at IS NULL ORDER BY m.created_at, m.tenant_id
 $$;
 
+-- Where a person holds agent sessions that still work, whatever became of the membership or the workspace.
+CREATE FUNCTION agent_session_tenants_of(p_person_id text) RETURNS TABLE (tenant_id text)
+  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  SELECT DISTINCT s.tenant_id FROM public.agent_session s WHERE s.person_id = p_person_id AND s.ended_at IS NULL ORDER BY s.tenant_id
+$$;
+
 CREATE FUNCTION agent_session_by_hash(p_secret_hash bytea)
   RETURNS TABLE (tenant_id text, session_id text, agent_id text)
   LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -560,6 +567,7 @@ GRANT CREATE ON SCHEMA public TO portcullis_resolver;
 ALTER FUNCTION redeem_ticket(bytea, bytea) OWNER TO portcullis_resolver;
 ALTER FUNCTION session_by_hash(bytea) OWNER TO portcullis_resolver;
 ALTER FUNCTION memberships_of(text) OWNER TO portcullis_resolver;
+ALTER FUNCTION agent_session_tenants_of(text) OWNER TO portcullis_resolver;
 ALTER FUNCTION agent_session_by_hash(bytea) OWNER TO portcullis_resolver;
 ALTER FUNCTION api_key_by_hash(bytea) OWNER TO portcullis_resolver;
 ALTER FUNCTION connect_attempt_by_hash(bytea) OWNER TO portcullis_resolver;
@@ -577,7 +585,7 @@ SET LOCAL ROLE portcullis_resolver;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION redeem_ticket(bytea, bytea) TO portcullis_web;
 GRANT EXECUTE ON FUNCTION session_by_hash(bytea), memberships_of(text) TO portcullis_web, portcullis_app;
-GRANT EXECUTE ON FUNCTION agent_session_by_hash(bytea), api_key_by_hash(bytea), connect_attempt_by_hash(bytea),
+GRANT EXECUTE ON FUNCTION agent_session_tenants_of(text), agent_session_by_hash(bytea), api_key_by_hash(bytea), connect_attempt_by_hash(bytea),
   connections_by_subject(text, text, text), tenant_ids(), unfinished_calls(timestamptz, timestamptz, integer), outbox_tenants(integer),
   expired_argument_tenants(), expired_attempt_tenants() TO portcullis_app;
 GRANT EXECUTE ON FUNCTION audit_intents(jsonb), audit_outcomes(jsonb) TO portcullis_audit_writer;
