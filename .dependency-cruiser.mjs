@@ -29,7 +29,7 @@ const homes = {
   emulate: '^sandbox/',
 }
 
-const tests = '\\.test\\.tsx?$|^lib/testing/|^e2e/|^bench/'
+const tests = '\\.test\\.tsx?$|^lib/testing/|^e2e/|^bench/|/test-kit\\.ts$'
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 export default {
@@ -38,9 +38,19 @@ export default {
       name: `layer-${rank}-imports-upward`,
       severity: 'error',
       from: { path: own.map((path) => `^${path}`), pathNot: tests },
-      to: { path: layers.slice(rank + 1).flat().map((path) => `^${path}`) },
+      to: {
+        path: layers
+          .slice(rank + 1)
+          .flat()
+          .map((path) => `^${path}`),
+      },
     })),
-    { name: 'no-cycles', severity: 'error', from: { pathNot: '^lib/db/internal/' }, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'no-cycles',
+      severity: 'error',
+      from: { pathNot: '^lib/db/internal/' },
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     {
       name: 'internal-is-internal',
       comment: 'x/internal/ is for files under x/ only.',
@@ -58,7 +68,9 @@ export default {
       name: 'credentials-open-in-one-place',
       comment: 'Only the broker, the refresh engine and the connection flows may open a credential.',
       severity: 'error',
-      from: { pathNot: `^lib/(vault|broker|refresh|connections)/|^(gateway|workers|cli)/(main|wire|deps)\\.ts$|${tests}` },
+      from: {
+        pathNot: `^lib/(vault|broker|refresh|connections)/|^(gateway|workers|cli)/(main|wire|deps)\\.ts$|${tests}`,
+      },
       to: { path: '^lib/vault/credential\\.ts$', dependencyTypesNot: ['type-only'] },
     },
     {
@@ -68,10 +80,25 @@ export default {
       from: { path: '^(app|components)/|^proxy\\.ts$' },
       to: { path: '^lib/(vault|queue|refresh|broker|connections|providers|egress|mcp)/', reachable: true },
     },
-    { name: 'product-does-not-know-the-sandbox', severity: 'error', from: { path: '^(lib|app|gateway|workers|cli|components)/', pathNot: tests }, to: { path: '^sandbox/' } },
+    {
+      name: 'product-does-not-know-the-sandbox',
+      severity: 'error',
+      from: { path: '^(lib|app|gateway|workers|cli|components)/', pathNot: tests },
+      to: { path: '^sandbox/' },
+    },
     { name: 'testing-is-for-tests', severity: 'error', from: { pathNot: tests }, to: { path: '^lib/testing/' } },
-    { name: 'pure-decision', severity: 'error', from: { path: '^lib/policy/decide\\.ts$' }, to: { path: '^lib/(db|queue|egress)/|^node:' } },
-    { name: 'pure-envelope', severity: 'error', from: { path: '^lib/vault/envelope\\.ts$' }, to: { path: '^lib/(db|queue|egress)/|^node:(fs|net|http)' } },
+    {
+      name: 'pure-decision',
+      severity: 'error',
+      from: { path: '^lib/policy/decide\\.ts$' },
+      to: { path: '^lib/(db|queue|egress)/|^node:' },
+    },
+    {
+      name: 'pure-envelope',
+      severity: 'error',
+      from: { path: '^lib/vault/envelope\\.ts$' },
+      to: { path: '^lib/(db|queue|egress)/|^node:(fs|net|http)' },
+    },
     ...Object.entries(homes).map(([vendor, home]) => ({
       name: `one-home-for-${vendor.replace(/[^a-z0-9]+/g, '-')}`,
       severity: 'error',
@@ -82,8 +109,8 @@ export default {
   options: {
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    doNotFollow: { path: 'node_modules' },
-    exclude: { path: '^(lib/db/internal/|\\.next/|\\.build/)' },
+    doNotFollow: { path: 'node_modules|^lib/db/internal/' },
+    exclude: { path: '^(\\.next/|\\.build/)' },
     enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] },
   },
 }
