@@ -39,11 +39,10 @@ const START_LIMIT_MS = 240_000 // a cold start builds first
 const ROOT = path.resolve(import.meta.dirname, '../..')
 
 /** What a program needs to run at all; no setting of the product is inherited. */
-export function cleanEnvironment(): Record<string, string> {
+export function cleanEnvironment(): NodeJS.ProcessEnv {
   const kept = ['PATH', 'HOME', 'LANG', 'TMPDIR', 'USER', 'npm_config_cache']
-  return Object.fromEntries(
-    kept.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
-  )
+  const inherited = Object.fromEntries(kept.map((name) => [name, process.env[name]]))
+  return { ...inherited, NODE_ENV: 'production' }
 }
 
 export async function startProduct(options: StartOptions = {}): Promise<Product> {
@@ -85,7 +84,9 @@ export async function startProduct(options: StartOptions = {}): Promise<Product>
     startedInMs: performance.now() - began,
     processes: () => recordedProcesses(dataDir),
     stop: () => end(child, 'SIGINT'),
-    kill: async () => void (await end(child, 'SIGKILL')),
+    kill: async () => {
+      await end(child, 'SIGKILL')
+    },
   }
 }
 
