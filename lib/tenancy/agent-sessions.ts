@@ -1,0 +1,352 @@
+/**
+ * Agent sessions: the only thing an agent holds. A session key is shown once and kept as a hash; it names one agent, ends
+ * by itself, and one click ends it sooner.
+ *
+ * A session uses the accounts of the person who issued it, so that a colleague's agent cannot read that person's mail.
+ * Only the operator, at the machine, issues sessions that act for the whole workspace.
+ *
+ * @module
+ */
+import { actorOf } from '../audit/record'
+import type { Clock } from '../clock'
+import type { AppDb, AppTx } from '../db/app-db'
+import { AppError, notFound } from '../errors'
+import { FreshCache } from '../fresh-cache'
+import {
+  brand,
+  hashSecret,
+  isId,
+  newId,
+  newSecret,
+  type AgentId,
+  type AgentSessionId,
+  type PersonId,
+  type TenantId,
+} from '../ids'
+import type { Log } from '../log'
+import { SESSION_SCOPES } from '../policy/decide'
+import { Secret } from '../secret'
+import { agentIdOf, CONTROL, loadAgent, personOf, type TenancyAudit } from './agents'
+import { checkPermission } from './permission'
+import type { MemberPrincipal } from './principal'
+
+export const SESSION_KEY_PREFIX = 'pcs_'
+const SESSION_KEY = /^pcs_[A-Za-z0-9_-]{43}$/
+const DAY_SECONDS = 86_400
+export const DEFAULT_SESSION_SECONDS = 90 * DAY_SECONDS
+export const MAX_SESSION_SECONDS = 365 * DAY_SECONDS
+export const MIN_SESSION_SECONDS = 60
+const MAX_LIVE_SESSIONS = 200
+const MAX_LISTED = 500
+const TOUCH_INTERVAL_MS = 60_000
+const MAX_TOUCHES_UNDER_WAY = 4
+
+export interface AgentSessionView {
+  readonly id: AgentSessionId
+  readonly agentId: AgentId
+  readonly kind: 'key' | 'oauth'
+  readonly label: string
+  /** The last characters of the key, to tell keys apart. */
+  readonly hint: string
+  readonly personId: PersonId | null
+  readonly actsFor: 'person' | 'workspace'
+  readonly scopes: readonly string[]
+  readonly createdAt: Date
+  readonly expiresAt: Date
+  readonly lastUsedAt: Date | null
+  readonly endedAt: Date | null
+  readonly endedReason: string | null
+}
+
+export interface IssuedSession extends AgentSessionView {
+  /** Given out here and nowhere else. */
+  readonly sessionKey: Secret
+}
+
+/** A session that may act now. */
+export interface LiveSession {
+  readonly tenantId: TenantId
+  readonly agentId: AgentId
+  readonly agentSessionId: AgentSessionId
+  /** Null: acts for the whole workspace. */
+  readonly personId: PersonId | null
+  readonly scopes: readonly string[]
+  readonly expiresAt: Date
+}
+
+export interface AgentSessions {
+  /** @throws AppError `resource.conflict` when the agent is disabled */
+  issue(
+    principal: MemberPrincipal,
+    agentId: string,
+    options?: { readonly label?: string | undefined; readonly expiresInSeconds?: number | undefined },
+  ): Promise<IssuedSession>
+  /** Live ones first, then the newest. */
+  list(principal: MemberPrincipal, agentId?: string): Promise<AgentSessionView[]>
+  /** Ends the session; ending it twice is the same. Never refused for want of a record. */
+  revoke(principal: MemberPrincipal, sessionId: string): Promise<AgentSessionView>
+  /** Who holds this key, undefined when nobody may act by it. At most 1.5 seconds old; a call is checked exactly by its intent. */
+  lookup(sessionKey: string): Promise<LiveSession | undefined>
+  /** Notes the use, at most once a minute, without anybody waiting for it. */
+  touch(session: LiveSession): void
+}
+
+export interface AgentSessionDependencies {
+  readonly appDb: AppDb
+  readonly audit: TenancyAudit
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export function createAgentSessions({ appDb, audit, clock, log }: AgentSessionDependencies): AgentSessions {
+  const age = { maxAgeMs: 1_500, refreshAfterMs: 1_000, clock }
+  // Guesses have a memory of their own, so that a flood of them does not push out the sessions in use.
+  const live = new FreshCache<{ session: LiveSession | undefined }>({ ...age, maxEntries: 20_000 })
+  const unknown = new FreshCache<{ session: LiveSession | undefined }>({ ...age, maxEntries: 5_000 })
+  const touched = new Map<string, number>()
+  let touchesUnderWay = 0
+
+  async function find(hash: Buffer): Promise<LiveSession | undefined> {
+    const [found] = await appDb.global.$queryRaw<{ tenant_id: string; session_id: string }[]>`
+      SELECT tenant_id, session_id FROM agent_session_by_hash(${hash})`
+    if (found === undefined) return undefined
+    const tenantId = brand<'tenant'>(found.tenant_id)
+    const [row] = await appDb.tenant(
+      tenantId,
+      (tx) => tx.$queryRaw<LiveRow[]>`
+        SELECT s.agent_id, s.person_id, s.acts_for, s.scopes, s.expires_at
+          FROM agent_session s
+          JOIN agent a ON a.tenant_id = s.tenant_id AND a.id = s.agent_id AND a.disabled_at IS NULL
+          JOIN tenant t ON t.id = s.tenant_id AND t.disabled_at IS NULL
+          LEFT JOIN membership m ON m.tenant_id = s.tenant_id AND m.person_id = s.person_id
+          LEFT JOIN person p ON p.id = m.person_id AND p.disabled_at IS NULL
+         WHERE s.tenant_id = ${tenantId} AND s.id = ${found.session_id} AND s.ended_at IS NULL AND s.expires_at > now()
+           AND (s.acts_for = 'workspace' OR p.id IS NOT NULL)`,
+    )
+    if (row === undefined) return undefined
+    return {
+      tenantId,
+      agentId: brand<'agent'>(row.agent_id),
+      agentSessionId: brand<'agentSession'>(found.session_id),
+      personId: row.acts_for === 'person' && row.person_id !== null ? brand<'person'>(row.person_id) : null,
+      scopes: row.scopes,
+      expiresAt: row.expires_at,
+    }
+  }
+
+  async function noteUse(session: LiveSession): Promise<void> {
+    const { tenantId, agentId, agentSessionId: id } = session
+    const now = clock.now()
+    await appDb.tenant(tenantId, async (tx) => {
+      await tx.agentSession.updateMany({ where: { tenantId, id }, data: { lastUsedAt: now } })
+      await tx.agent.updateMany({ where: { tenantId, id: agentId }, data: { lastUsedAt: now } })
+    })
+  }
+
+  return {
+    async issue(principal, agentId, options = {}) {
+      checkPermission(principal, 'session.issue')
+      const id = agentIdOf(agentId)
+      const label = cleanLabel(options.label ?? '')
+      const seconds = lifetime(options.expiresInSeconds)
+      const now = clock.now()
+      const key = newSecret(SESSION_KEY_PREFIX)
+      const sessionId = newId('agentSession', now)
+      const person = personOf(principal)
+      const row = await appDb.tenant(principal.tenantId, async (tx) => {
+        const agent = await loadAgent(tx, principal, id)
+        if (agent.disabledAt !== null)
+          throw new AppError('resource.conflict', 'This agent is disabled. Enable it before you issue a session.')
+        const liveSessions = await tx.agentSession.count({
+          where: { tenantId: principal.tenantId, agentId: id, endedAt: null, expiresAt: { gt: now } },
+        })
+        if (liveSessions >= MAX_LIVE_SESSIONS)
+          throw new AppError('resource.limit_exceeded', `An agent has at most ${MAX_LIVE_SESSIONS} live sessions.`)
+        const created = await tx.agentSession.create({
+          data: {
+            tenantId: principal.tenantId,
+            id: sessionId,
+            agentId: id,
+            kind: 'key',
+            secretHash: Uint8Array.from(hashSecret(key)),
+            secretHint: key.slice(-4),
+            label,
+            personId: person,
+            actsFor: person === null ? 'workspace' : 'person',
+            scopes: [...SESSION_SCOPES],
+            createdAt: now,
+            expiresAt: new Date(now.getTime() + seconds * 1_000),
+          },
+          omit: { secretHash: true },
+        })
+        await audit.event(tx, {
+          tenantId: principal.tenantId,
+          actor: actorOf(principal),
+          network: principal.network,
+          action: 'session.issued',
+          agentId: id,
+          agentSessionId: sessionId,
+          targetId: sessionId,
+          detail: { label, expiresAt: created.expiresAt.toISOString(), actsFor: created.actsFor },
+        })
+        return created
+      })
+      return { ...view(row), sessionKey: new Secret(key) }
+    },
+
+    async list(principal, agentId) {
+      checkPermission(principal, 'session.read')
+      const id = agentId === undefined ? undefined : agentIdOf(agentId)
+      const rows = await appDb.tenant(principal.tenantId, async (tx) => {
+        if (id !== undefined) await loadAgent(tx, principal, id)
+        return tx.agentSession.findMany({
+          where: { tenantId: principal.tenantId, ...(id === undefined ? {} : { agentId: id }) },
+          omit: { secretHash: true },
+          orderBy: [{ endedAt: { sort: 'desc', nulls: 'first' } }, { createdAt: 'desc' }, { id: 'desc' }],
+          take: MAX_LISTED,
+        })
+      })
+      return rows.map(view)
+    },
+
+    async revoke(principal, sessionId) {
+      checkPermission(principal, 'session.revoke')
+      if (!isId('agentSession', sessionId)) throw notFound()
+      const row = await appDb.tenant(principal.tenantId, async (tx) => {
+        const where = { tenantId: principal.tenantId, id: sessionId }
+        const { count } = await tx.agentSession.updateMany({
+          where: { ...where, endedAt: null },
+          data: { endedAt: clock.now(), endedReason: 'revoked' },
+        })
+        const ended = await tx.agentSession.findUnique({ where: { tenantId_id: where }, omit: { secretHash: true } })
+        if (ended === null) throw notFound()
+        if (count > 0)
+          await audit.never(tx, {
+            tenantId: principal.tenantId,
+            actor: actorOf(principal),
+            network: principal.network,
+            action: 'session.revoked',
+            agentId: brand<'agent'>(ended.agentId),
+            agentSessionId: sessionId,
+            targetId: sessionId,
+          })
+        return ended
+      })
+      live.deleteWhere(({ session }) => session?.agentSessionId === sessionId)
+      return view(row)
+    },
+
+    async lookup(sessionKey) {
+      if (!SESSION_KEY.test(sessionKey)) return undefined
+      const hash = hashSecret(sessionKey)
+      const id = hash.toString('base64')
+      const guess = unknown.peek(id)
+      if (guess !== undefined) return undefined
+      const { session } = await live.get(id, async () => ({ session: await find(hash) }))
+      if (session === undefined) {
+        live.delete(id)
+        unknown.set(id, { session })
+        return undefined
+      }
+      return session.expiresAt > clock.now() ? session : undefined
+    },
+
+    touch(session) {
+      const now = clock.now().getTime()
+      const last = touched.get(session.agentSessionId)
+      if (last !== undefined && now - last < TOUCH_INTERVAL_MS && now >= last) return
+      if (touchesUnderWay >= MAX_TOUCHES_UNDER_WAY) return // the next use tries again
+      touched.delete(session.agentSessionId)
+      touched.set(session.agentSessionId, now)
+      if (touched.size > 10_000) for (const oldest of touched.keys()) if (touched.delete(oldest)) break
+      touchesUnderWay += 1
+      void noteUse(session)
+        .catch((error: unknown) =>
+          log.warn({ err: error, agentSessionId: session.agentSessionId }, 'use was not noted'),
+        )
+        .finally(() => (touchesUnderWay -= 1))
+    },
+  }
+}
+
+/**
+ * Ends every live session of a person or an agent in this tenant, inside the caller's transaction: when a member is
+ * removed, when a password changes. The caller records why.
+ *
+ * @returns how many ended
+ */
+export async function endAgentSessions(
+  tx: AppTx,
+  filter: { readonly tenantId: TenantId; readonly personId?: PersonId; readonly agentId?: AgentId },
+  reason: string,
+  now: Date,
+): Promise<number> {
+  const { count } = await tx.agentSession.updateMany({
+    where: {
+      tenantId: filter.tenantId,
+      endedAt: null,
+      ...(filter.personId === undefined ? {} : { personId: filter.personId }),
+      ...(filter.agentId === undefined ? {} : { agentId: filter.agentId }),
+    },
+    data: { endedAt: now, endedReason: reason },
+  })
+  return count
+}
+
+interface LiveRow {
+  readonly agent_id: string
+  readonly person_id: string | null
+  readonly acts_for: 'person' | 'workspace'
+  readonly scopes: string[]
+  readonly expires_at: Date
+}
+
+function view(row: {
+  id: string
+  agentId: string
+  kind: string
+  label: string
+  secretHint: string
+  personId: string | null
+  actsFor: string
+  scopes: string[]
+  createdAt: Date
+  expiresAt: Date
+  lastUsedAt: Date | null
+  endedAt: Date | null
+  endedReason: string | null
+}): AgentSessionView {
+  return {
+    id: brand<'agentSession'>(row.id),
+    agentId: brand<'agent'>(row.agentId),
+    kind: row.kind === 'oauth' ? 'oauth' : 'key',
+    label: row.label,
+    hint: row.secretHint,
+    personId: row.personId === null ? null : brand<'person'>(row.personId),
+    actsFor: row.actsFor === 'workspace' ? 'workspace' : 'person',
+    scopes: row.scopes,
+    createdAt: row.createdAt,
+    expiresAt: row.expiresAt,
+    lastUsedAt: row.lastUsedAt,
+    endedAt: row.endedAt,
+    endedReason: row.endedReason,
+  }
+}
+
+function cleanLabel(value: string): string {
+  const label = value.trim()
+  if (label.length > 80 || CONTROL.test(label))
+    throw new AppError('request.invalid', 'label: must be at most 80 characters on one line', { field: 'label' })
+  return label
+}
+
+function lifetime(seconds: number | undefined): number {
+  const value = seconds ?? DEFAULT_SESSION_SECONDS
+  if (!Number.isSafeInteger(value) || value < MIN_SESSION_SECONDS || value > MAX_SESSION_SECONDS)
+    throw new AppError(
+      'request.invalid',
+      `expiresInSeconds: must be between ${MIN_SESSION_SECONDS} and ${MAX_SESSION_SECONDS}`,
+      { field: 'expiresInSeconds' },
+    )
+  return value
+}
