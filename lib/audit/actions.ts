@@ -62,7 +62,6 @@ export const ACTIONS = {
 
   'audit.exported': { title: 'Records were exported' },
   'audit.arguments_read': { title: 'The arguments of a call were read' },
-  'audit.details_read': { title: 'The details of a record were read' },
   'audit.unreadable_record': { title: 'A record under way could not be read', always: true },
 
   'vault.integrity_alarm': { title: 'A stored credential failed its integrity check', always: true },
