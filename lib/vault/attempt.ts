@@ -1,0 +1,330 @@
+/**
+ * One attempt to refresh a credential, as the database sees it: claimed by compare-and-set under a lease in database time,
+ * and ended by a write that holds only for the same generation and the same attempt. The lease keeps others waiting; the
+ * fence is what makes a late or resumed process harmless. No function here holds a connection when it returns.
+ *
+ * @module
+ */
+import type { Clock } from '../clock'
+import type { VaultDb, VaultTx } from '../db/vault-db'
+import { newId, type ConnectionId, type Id, type TenantId } from '../ids'
+import type { Secret } from '../secret'
+import type { Integrity } from './integrity'
+import type { AuditActor } from '../audit/record'
+import { recordEvent, SYSTEM } from './outbox'
+import { insertRevocation, type RevocationScope, type SealedRevocation } from './revocation'
+import { lockRow, readRow, type CredentialRow } from './row'
+import { openField, sealFields, type CredentialPlace, type SealedColumns } from './sealing'
+import { endsAttempts, isUsable, mayChange, type ConnectionState } from './state'
+import type { TenantKeys } from './tenant-keys'
+
+/** What is stored of a token answer. */
+export interface StoredTokens {
+  readonly accessToken: Secret
+  readonly refreshToken: Secret | null
+  readonly accessExpiresAt: Date | null
+  readonly refreshExpiresAt: Date | null
+  /** Null: as they were. */
+  readonly grantedScopes: readonly string[] | null
+}
+
+export interface Attempt {
+  readonly tenantId: TenantId
+  readonly connectionId: ConnectionId
+  readonly id: Id<'attempt'>
+  readonly owner: string
+  readonly generation: number
+  /** The row as it was claimed. */
+  readonly row: CredentialRow
+}
+
+/** Where an answer belongs that may outlive its process. */
+export interface AnswerOf {
+  readonly tenantId: TenantId
+  readonly connectionId: ConnectionId
+  readonly attemptId: string
+  readonly generation: number
+}
+
+export type SaveResult =
+  /** This answer is what the vault holds now. */
+  | { readonly kind: 'saved'; readonly generation: number }
+  /** Somebody else's attempt is under way; ask again. */
+  | { readonly kind: 'busy' }
+  /** The credential went on or ended without this answer. */
+  | { readonly kind: 'superseded'; readonly state: ConnectionState | undefined }
+
+/** What a failed attempt leaves behind. Absent means unchanged. */
+export interface Conclusion {
+  readonly state?: { readonly to: ConnectionState; readonly reason: string }
+  /** Queued with the change of state, or not at all. */
+  readonly revoke?: RevocationScope
+  readonly failures?: number
+  readonly rejections?: number
+  readonly unknownOutcomes?: number
+  /** When to try again at the earliest. */
+  readonly retryInMs?: number
+}
+
+export interface Attempts {
+  /** Undefined when the generation moved, the state forbids it or somebody else holds the lease. */
+  claim(row: CredentialRow, owner: string, leaseMs: number): Promise<Attempt | undefined>
+  /** False when the lease is no longer this attempt's. */
+  renew(attempt: Attempt, leaseMs: number): Promise<boolean>
+  /** Writes down that an answer was lost, before anything is tried again. False when the attempt was superseded. */
+  countUnknown(attempt: Attempt, leaseMs: number): Promise<boolean>
+  /** Stores the answer of a finished attempt, whether its process is the one that asked or found it in the spool. Safe to repeat. */
+  save(answer: AnswerOf, tokens: StoredTokens, cause: 'refresh' | 'recovery'): Promise<SaveResult>
+  /** Ends the attempt without new tokens. False when it was superseded: nothing changed. */
+  conclude(attempt: Attempt, conclusion: Conclusion): Promise<boolean>
+}
+
+const YEAR_MS = 365 * 86_400_000
+
+export function createAttempts(deps: {
+  readonly vaultDb: VaultDb
+  readonly keys: TenantKeys
+  readonly clock: Clock
+  readonly integrity: Integrity
+  readonly random: () => number
+  readonly revocationOf: (row: CredentialRow, scope: RevocationScope) => Promise<SealedRevocation | undefined>
+  readonly onChange: (
+    row: { readonly tenantId: TenantId; readonly connectionId: string },
+    change: StateChange | null,
+  ) => void
+}): Attempts {
+  const { vaultDb, keys, clock, integrity, random, revocationOf, onChange } = deps
+
+  return {
+    async claim(row, owner, leaseMs) {
+      const id = newId('attempt', clock.now())
+      const claimed = await vaultDb.tenant(row.tenantId, async (tx) => {
+        const count = await tx.$executeRaw`
+          UPDATE credential SET lease_owner = ${owner}, lease_until = clock_timestamp() + ${leaseMs} * interval '1 millisecond',
+              attempt_id = ${id}, attempt_started_at = clock_timestamp(), updated_at = clock_timestamp(),
+              unknown_outcomes = unknown_outcomes + CASE WHEN lease_owner IS NULL THEN 0 ELSE 1 END
+           WHERE tenant_id = ${row.tenantId} AND connection_id = ${row.connectionId} AND generation = ${row.generation}
+             AND state IN ('active', 'degraded') AND (lease_owner IS NULL OR lease_until < clock_timestamp())`
+        return count === 1 ? readRow(tx, row.tenantId, row.connectionId) : undefined
+      })
+      if (claimed === undefined) return undefined
+      const { tenantId, connectionId, generation } = claimed
+      return { tenantId, connectionId, id, owner, generation, row: claimed }
+    },
+
+    async renew({ tenantId, connectionId, id, generation }, leaseMs) {
+      const count = await vaultDb.tenant(
+        tenantId,
+        (tx) => tx.$executeRaw`
+          UPDATE credential SET lease_until = clock_timestamp() + ${leaseMs} * interval '1 millisecond'
+           WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId} AND generation = ${generation} AND attempt_id = ${id}`,
+      )
+      return count === 1
+    },
+
+    async countUnknown({ tenantId, connectionId, id, generation, row }, leaseMs) {
+      const count = await vaultDb.tenant(
+        tenantId,
+        (tx) => tx.$executeRaw`
+          UPDATE credential SET unknown_outcomes = ${row.unknownOutcomes + 1}, updated_at = clock_timestamp(),
+              lease_until = clock_timestamp() + ${leaseMs} * interval '1 millisecond'
+           WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId} AND generation = ${generation} AND attempt_id = ${id}`,
+      )
+      return count === 1
+    },
+
+    async save(answer, tokens, cause) {
+      const { tenantId, connectionId, generation } = answer
+      // Sealing needs the key store, so it happens before the transaction; the place is checked inside.
+      const before = await vaultDb.tenant(tenantId, (tx) => readRow(tx, tenantId, connectionId))
+      if (before === undefined) return { kind: 'superseded', state: undefined }
+      if (before.generation > generation && (await holds(before, tokens)))
+        return { kind: 'saved', generation: before.generation } // an earlier try was committed without our hearing of it
+      if (before.generation !== generation || !mayTake(before, answer)) return refusal(before, answer)
+      const place = { ...placeOf(before), generation: generation + 1 }
+      const columns = await sealTokens(keys, place, tokens)
+      const result = await vaultDb.tenant(
+        tenantId,
+        async (tx): Promise<SaveResult & { change?: StateChange | null }> => {
+          const row = await lockRow(tx, tenantId, connectionId)
+          if (row === undefined) return { kind: 'superseded', state: undefined }
+          if (row.generation !== generation || !mayTake(row, answer) || !isSamePlace(row, before))
+            return refusal(row, answer)
+          const state = row.state === 'suspended' ? 'suspended' : 'active'
+          await storeTokens(tx, { ...place, ...columns }, tokens, clock, random)
+          await recordEvent(tx, clock, { ...answer, action: 'connection.refreshed', actor: SYSTEM, reason: cause })
+          const change = state === row.state ? null : await writeState(tx, clock, row, { to: state, reason: cause })
+          return { kind: 'saved', generation: generation + 1, change }
+        },
+      )
+      if (result.kind !== 'saved') return result
+      onChange(answer, result.change ?? null)
+      return { kind: 'saved', generation: result.generation }
+    },
+
+    async conclude(attempt, conclusion) {
+      const { tenantId, connectionId, generation, id } = attempt
+      const { state, failures, rejections, unknownOutcomes, retryInMs } = conclusion
+      const revocation =
+        conclusion.revoke === undefined ? undefined : await revocationOf(attempt.row, conclusion.revoke)
+      const change = await vaultDb.tenant(tenantId, async (tx) => {
+        const row = await lockRow(tx, tenantId, connectionId)
+        if (row?.generation !== generation || row.attemptId !== id) return undefined
+        const counted = rejections !== undefined && rejections > 0
+        await tx.$executeRaw`
+          UPDATE credential SET lease_owner = NULL, lease_until = NULL, attempt_id = NULL, attempt_started_at = NULL,
+              failures = ${failures ?? row.failures}, rejections = ${rejections ?? row.rejections},
+              unknown_outcomes = ${unknownOutcomes ?? row.unknownOutcomes},
+              first_rejection_at = CASE WHEN ${counted} THEN COALESCE(first_rejection_at, clock_timestamp()) ELSE first_rejection_at END,
+              refresh_at = CASE WHEN ${retryInMs === undefined} THEN refresh_at
+                                ELSE clock_timestamp() + ${retryInMs ?? 0} * interval '1 millisecond' END,
+              updated_at = clock_timestamp()
+           WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId}`
+        const written = state === undefined || state.to === row.state ? null : await writeState(tx, clock, row, state)
+        if (written !== null && revocation !== undefined) await insertRevocation(tx, revocation)
+        return written
+      })
+      if (change === undefined) return false
+      onChange(attempt, change)
+      return true
+    },
+  }
+
+  /** Whether the vault holds exactly these tokens. */
+  async function holds(row: CredentialRow, tokens: StoredTokens): Promise<boolean> {
+    const { tenantId, connectionId, generation, keyVersion, dekWrapped, accessSealed } = row
+    if (dekWrapped === null || accessSealed === null) return false
+    const stored = await integrity.watch({ tenantId, connectionId, generation, field: 'access_token' }, () =>
+      openField(keys, row, { keyVersion, dekWrapped, sealed: accessSealed }, 'access_token'),
+    )
+    const ours = Buffer.from(tokens.accessToken.reveal())
+    const isSame = stored.equals(ours)
+    stored.fill(0)
+    ours.fill(0)
+    return isSame
+  }
+}
+
+/** Whether this answer may become the next generation of the row, which still has the generation it was asked with. */
+function mayTake(row: CredentialRow, answer: AnswerOf): boolean {
+  if (row.attemptId === answer.attemptId) return !endsAttempts(row.state)
+  // The lease ran out, or somebody else tried in vain since: the answer is still the newest there is.
+  if (row.leaseOwner !== null && (row.leaseLeftMs ?? 0) > 0) return false
+  if (row.state === 'reauthorization_required') return row.stateReason === 'lost_rotation'
+  return isUsable(row.state) || row.state === 'suspended'
+}
+
+function refusal(row: CredentialRow, answer: AnswerOf): SaveResult {
+  const mayWait = row.generation === answer.generation && isUsable(row.state) && row.leaseOwner !== null
+  return mayWait ? { kind: 'busy' } : { kind: 'superseded', state: row.state }
+}
+
+export const placeOf = ({ tenantId, connectionId, provider, providerApp, subject, generation }: CredentialRow) => ({
+  tenantId,
+  connectionId,
+  provider,
+  providerApp,
+  subject,
+  generation,
+})
+
+const isSamePlace = (a: CredentialPlace, b: CredentialPlace) =>
+  a.provider === b.provider && a.providerApp === b.providerApp && a.subject === b.subject
+
+export interface SealedTokens extends Pick<SealedColumns, 'keyVersion' | 'dekWrapped'> {
+  readonly accessSealed: Uint8Array<ArrayBuffer>
+  readonly refreshSealed: Uint8Array<ArrayBuffer> | null
+}
+
+export async function sealTokens(
+  keys: TenantKeys,
+  place: CredentialPlace,
+  tokens: StoredTokens,
+): Promise<SealedTokens> {
+  const fields = [{ field: 'access_token', value: tokens.accessToken.reveal() }]
+  if (tokens.refreshToken !== null) fields.push({ field: 'refresh_token', value: tokens.refreshToken.reveal() })
+  const { keyVersion, dekWrapped, sealed } = await sealFields(keys, place, fields)
+  const [accessSealed, refreshSealed] = sealed
+  if (accessSealed === undefined) throw new TypeError('sealFields lost a field')
+  return { keyVersion, dekWrapped, accessSealed, refreshSealed: refreshSealed ?? null }
+}
+
+/** Writes sealed tokens over a row and ends whatever attempt was under way. */
+export async function storeTokens(
+  tx: VaultTx,
+  next: CredentialPlace & SealedTokens,
+  tokens: StoredTokens,
+  clock: Clock,
+  random: () => number,
+): Promise<void> {
+  const { accessMs, refreshMs, dueMs } = lifetimes(tokens, clock, random)
+  await tx.$executeRaw`
+    UPDATE credential SET generation = ${next.generation}, key_version = ${next.keyVersion}, dek_wrapped = ${next.dekWrapped},
+        provider = ${next.provider}, provider_app = ${next.providerApp}, subject = ${next.subject},
+        access_sealed = ${next.accessSealed}, refresh_sealed = ${next.refreshSealed},
+        issued_at = clock_timestamp(),
+        access_expires_at = clock_timestamp() + ${accessMs}::float8 * interval '1 millisecond',
+        refresh_expires_at = clock_timestamp() + ${refreshMs}::float8 * interval '1 millisecond',
+        refresh_at = clock_timestamp() + ${dueMs}::float8 * interval '1 millisecond',
+        granted_scopes = COALESCE(${tokens.grantedScopes === null ? null : [...tokens.grantedScopes]}::text[], granted_scopes),
+        lease_owner = NULL, lease_until = NULL, attempt_id = NULL, attempt_started_at = NULL,
+        unknown_outcomes = 0, failures = 0, rejections = 0, first_rejection_at = NULL, updated_at = clock_timestamp()
+     WHERE tenant_id = ${next.tenantId} AND connection_id = ${next.connectionId}`
+}
+
+/**
+ * What is left of the tokens' lives, so that the database can write the instants by its own clock: a process whose clock
+ * is wrong is wrong in both readings, and the error cancels.
+ */
+export function lifetimes(
+  tokens: Pick<StoredTokens, 'accessExpiresAt' | 'refreshExpiresAt' | 'refreshToken'>,
+  clock: Clock,
+  random: () => number,
+): { readonly accessMs: number | null; readonly refreshMs: number | null; readonly dueMs: number | null } {
+  const left = (at: Date | null) => {
+    if (at === null) return null
+    const ms = at.getTime() - clock.now().getTime()
+    return Number.isNaN(ms) ? 0 : Math.min(Math.max(ms, 0), YEAR_MS)
+  }
+  const accessMs = left(tokens.accessExpiresAt)
+  return {
+    accessMs,
+    refreshMs: left(tokens.refreshExpiresAt),
+    // Half to four fifths of a lifetime, so that tokens made together are not refreshed together.
+    dueMs: accessMs === null || tokens.refreshToken === null ? null : accessMs * (0.5 + 0.3 * random()),
+  }
+}
+
+export interface StateChange {
+  readonly state: ConnectionState
+  readonly reason: string
+  readonly at: Date
+}
+
+/** The one write of a state. The caller holds the row's lock and has `row` from under it. */
+export async function writeState(
+  tx: VaultTx,
+  clock: Clock,
+  row: CredentialRow,
+  change: { readonly to: ConnectionState; readonly reason: string; readonly actor?: AuditActor },
+): Promise<StateChange | null> {
+  if (!mayChange(row.state, change.to)) return null
+  const isEnd = endsAttempts(change.to)
+  const rows = await tx.$queryRaw<{ state_at: Date }[]>`
+    UPDATE credential SET state = ${change.to}, state_reason = ${change.reason}, state_at = clock_timestamp(), updated_at = clock_timestamp(),
+        lease_owner = CASE WHEN ${isEnd} THEN NULL ELSE lease_owner END, lease_until = CASE WHEN ${isEnd} THEN NULL ELSE lease_until END,
+        attempt_id = CASE WHEN ${isEnd} THEN NULL ELSE attempt_id END,
+        attempt_started_at = CASE WHEN ${isEnd} THEN NULL ELSE attempt_started_at END
+     WHERE tenant_id = ${row.tenantId} AND connection_id = ${row.connectionId} RETURNING state_at`
+  await recordEvent(tx, clock, {
+    tenantId: row.tenantId,
+    connectionId: row.connectionId,
+    action: 'connection.state_changed',
+    actor: change.actor ?? SYSTEM,
+    reason: `${change.to}:${change.reason}`
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9_.:-]/g, '_')
+      .slice(0, 64),
+  })
+  return { state: change.to, reason: change.reason, at: rows[0]?.state_at ?? clock.now() }
+}

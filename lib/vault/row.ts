@@ -1,0 +1,136 @@
+/**
+ * A credential's row as the vault reads it. Whatever is compared with now is compared by the database's clock, which all
+ * processes share, and arrives here as milliseconds from now.
+ *
+ * @module
+ */
+import type { VaultTx } from '../db/vault-db'
+import { AppError } from '../errors'
+import { brand, type ConnectionId, type TenantId } from '../ids'
+import type { CredentialPlace } from './sealing'
+import { isConnectionState, type ConnectionState } from './state'
+
+export interface CredentialRow extends CredentialPlace {
+  readonly connectionId: ConnectionId
+  readonly state: ConnectionState
+  readonly stateReason: string | null
+  readonly stateAt: Date
+  readonly keyVersion: number
+  readonly dekWrapped: Uint8Array | null
+  readonly accessSealed: Uint8Array | null
+  readonly refreshSealed: Uint8Array | null
+  readonly accessExpiresAt: Date | null
+  readonly refreshExpiresAt: Date | null
+  /** Until the access token expires. Negative: it has. Null: it does not expire. */
+  readonly accessLeftMs: number | null
+  /** Whole lifetime of the access token. */
+  readonly accessLifetimeMs: number | null
+  /** Since the access token was received. */
+  readonly accessAgeMs: number
+  /** Until the next refresh is due, or may be tried again. */
+  readonly refreshInMs: number | null
+  readonly grantedScopes: readonly string[]
+  readonly leaseOwner: string | null
+  /** Until the lease ends. Negative: it has, and its attempt was abandoned. */
+  readonly leaseLeftMs: number | null
+  readonly attemptId: string | null
+  /** Consecutive attempts on this generation whose answer was lost. */
+  readonly unknownOutcomes: number
+  readonly failures: number
+  readonly rejections: number
+  readonly firstRejectionAgeMs: number | null
+}
+
+interface RowWire {
+  readonly provider: string
+  readonly provider_app: string
+  readonly subject: string
+  readonly state: string
+  readonly state_reason: string | null
+  readonly state_at: Date
+  readonly generation: number
+  readonly key_version: number
+  readonly dek_wrapped: Uint8Array | null
+  readonly access_sealed: Uint8Array | null
+  readonly refresh_sealed: Uint8Array | null
+  readonly access_expires_at: Date | null
+  readonly refresh_expires_at: Date | null
+  readonly access_left: number | null
+  readonly access_lifetime: number | null
+  readonly access_age: number
+  readonly refresh_in: number | null
+  readonly granted_scopes: string[]
+  readonly lease_owner: string | null
+  readonly lease_left: number | null
+  readonly attempt_id: string | null
+  readonly unknown_outcomes: number
+  readonly failures: number
+  readonly rejections: number
+  readonly first_rejection_age: number | null
+}
+
+export async function readRow(
+  tx: VaultTx,
+  tenantId: TenantId,
+  connectionId: string,
+): Promise<CredentialRow | undefined> {
+  const rows = await tx.$queryRaw<RowWire[]>`
+    SELECT provider, provider_app, subject, state, state_reason, state_at, generation, key_version,
+      dek_wrapped, access_sealed, refresh_sealed, access_expires_at, refresh_expires_at,
+      extract(epoch FROM access_expires_at - clock_timestamp())::float8 AS access_left,
+      extract(epoch FROM access_expires_at - issued_at)::float8 AS access_lifetime,
+      extract(epoch FROM clock_timestamp() - issued_at)::float8 AS access_age,
+      extract(epoch FROM refresh_at - clock_timestamp())::float8 AS refresh_in,
+      granted_scopes, lease_owner, extract(epoch FROM lease_until - clock_timestamp())::float8 AS lease_left,
+      attempt_id, unknown_outcomes, failures, rejections,
+      extract(epoch FROM clock_timestamp() - first_rejection_at)::float8 AS first_rejection_age
+    FROM credential WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId}`
+  const row = rows[0]
+  return row === undefined ? undefined : parseRow(tenantId, connectionId, row)
+}
+
+/** As `readRow`, and nobody else changes the row until the transaction ends. */
+export async function lockRow(
+  tx: VaultTx,
+  tenantId: TenantId,
+  connectionId: string,
+): Promise<CredentialRow | undefined> {
+  await tx.$queryRaw`
+    SELECT 1 AS locked FROM credential WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId} FOR UPDATE`
+  return readRow(tx, tenantId, connectionId)
+}
+
+function parseRow(tenantId: TenantId, connectionId: string, row: RowWire): CredentialRow {
+  if (!isConnectionState(row.state)) throw new AppError('internal', 'A credential has a state nobody knows.')
+  return {
+    tenantId,
+    connectionId: brand<'connection'>(connectionId),
+    provider: row.provider,
+    providerApp: row.provider_app,
+    subject: row.subject,
+    state: row.state,
+    stateReason: row.state_reason,
+    stateAt: row.state_at,
+    generation: row.generation,
+    keyVersion: row.key_version,
+    dekWrapped: row.dek_wrapped,
+    accessSealed: row.access_sealed,
+    refreshSealed: row.refresh_sealed,
+    accessExpiresAt: row.access_expires_at,
+    refreshExpiresAt: row.refresh_expires_at,
+    accessLeftMs: milliseconds(row.access_left),
+    accessLifetimeMs: milliseconds(row.access_lifetime),
+    accessAgeMs: row.access_age * 1_000,
+    refreshInMs: milliseconds(row.refresh_in),
+    grantedScopes: row.granted_scopes,
+    leaseOwner: row.lease_owner,
+    leaseLeftMs: milliseconds(row.lease_left),
+    attemptId: row.attempt_id,
+    unknownOutcomes: row.unknown_outcomes,
+    failures: row.failures,
+    rejections: row.rejections,
+    firstRejectionAgeMs: milliseconds(row.first_rejection_age),
+  }
+}
+
+const milliseconds = (seconds: number | null): number | null => (seconds === null ? null : seconds * 1_000)
