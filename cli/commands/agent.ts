@@ -8,7 +8,7 @@ const agent = z.object({
   name: z.string(),
   mcpUrl: z.string(),
   profileVersion: z.number(),
-  disabledAt: z.string().nullable(),
+  disabled: z.boolean(),
 })
 const list = z.object({ items: z.array(agent) })
 
@@ -49,7 +49,7 @@ export const agentCommands: Register = (program, run) => {
         output.result(items, () =>
           table(
             items,
-            ['id', 'name', 'mcpUrl', 'disabledAt'],
+            ['id', 'name', 'mcpUrl', 'disabled'],
             'No agents yet. Make one: portcullis agent create --name …',
           ),
         )

@@ -7,7 +7,7 @@ const session = z.object({
   id: z.string(),
   agentId: z.string(),
   label: z.string(),
-  secretHint: z.string(),
+  hint: z.string(),
   createdAt: z.string(),
   expiresAt: z.string(),
   lastUsedAt: z.string().nullable(),
@@ -61,7 +61,7 @@ export const sessionCommands: Register = (program, run) => {
           .object({ items: z.array(session) })
           .parse(await api.call('session.list', { query: { agentId: options.agent } }))
         output.result(items, () =>
-          table(items, ['id', 'agentId', 'label', 'secretHint', 'expiresAt', 'lastUsedAt', 'endedAt'], 'No sessions.'),
+          table(items, ['id', 'agentId', 'label', 'hint', 'expiresAt', 'lastUsedAt', 'endedAt'], 'No sessions.'),
         )
       }),
     )

@@ -1,0 +1,77 @@
+import { z } from 'zod'
+
+import type { AgentSessions } from '@/lib/tenancy/agent-sessions'
+import { mcpUrlOf } from '@/lib/tenancy/agents'
+
+import { time } from '../fields'
+import { defineRoute, idParam, type AnyRoute } from '../route'
+
+const session = z.object({
+  id: z.string(),
+  agentId: z.string(),
+  kind: z.enum(['key', 'oauth']),
+  label: z.string(),
+  hint: z.string(),
+  personId: z.string().nullable(),
+  actsFor: z.enum(['person', 'workspace']),
+  scopes: z.array(z.string()),
+  createdAt: time,
+  expiresAt: time,
+  lastUsedAt: time.nullable(),
+  endedAt: time.nullable(),
+  endedReason: z.string().nullable(),
+})
+
+const DAY_SECONDS = 86_400
+
+export function sessionRoutes({
+  agentSessions,
+  publicUrl,
+}: {
+  readonly agentSessions: AgentSessions
+  readonly publicUrl: string
+}): AnyRoute[] {
+  return [
+    defineRoute({
+      id: 'session.issue',
+      method: 'POST',
+      path: '/api/v1/agents/{agentId}/sessions',
+      summary: 'Issues a session key for an agent. The key is in this answer and nowhere else.',
+      permission: 'session.issue',
+      params: z.strictObject({ agentId: idParam('agent') }),
+      body: z.strictObject({
+        label: z.string().max(80).optional(),
+        expiresInDays: z.number().int().min(1).max(365).default(90),
+      }),
+      response: session.extend({ sessionKey: z.string(), mcpUrl: z.string() }),
+      status: 201,
+      handle: async ({ principal, params, body }) => {
+        const issued = await agentSessions.issue(principal, params.agentId, {
+          label: body.label,
+          expiresInSeconds: body.expiresInDays * DAY_SECONDS,
+        })
+        return { ...issued, sessionKey: issued.sessionKey.reveal(), mcpUrl: mcpUrlOf(publicUrl, issued.agentId) }
+      },
+    }),
+    defineRoute({
+      id: 'session.list',
+      method: 'GET',
+      path: '/api/v1/sessions',
+      summary: 'Lists agent sessions, live ones first.',
+      permission: 'session.read',
+      query: z.strictObject({ agentId: idParam('agent').optional() }),
+      response: z.object({ items: z.array(session) }),
+      handle: async ({ principal, query }) => ({ items: await agentSessions.list(principal, query.agentId) }),
+    }),
+    defineRoute({
+      id: 'session.revoke',
+      method: 'DELETE',
+      path: '/api/v1/sessions/{sessionId}',
+      summary: 'Ends a session: once this is answered, no call of it is permitted.',
+      permission: 'session.revoke',
+      params: z.strictObject({ sessionId: idParam('agentSession') }),
+      response: session,
+      handle: ({ principal, params }) => agentSessions.revoke(principal, params.sessionId),
+    }),
+  ]
+}
