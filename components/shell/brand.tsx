@@ -5,11 +5,9 @@ export function BrandMark({ className }: { className?: string }) {
   return (
     <svg viewBox="0 0 32 32" aria-hidden className={cn('size-8 shrink-0', className)}>
       <rect width="32" height="32" rx="8" className="fill-accent" />
-      <g className="stroke-on-accent" strokeWidth="2.2" strokeLinecap="round" strokeLinejoin="round" fill="none">
-        <path d="M9.5 8v14.2l1.2 2 1.2-2V8" transform="translate(-1.2 0)" />
-        <path d="M14.8 8v14.2l1.2 2 1.2-2V8" />
-        <path d="M20.1 8v14.2l1.2 2 1.2-2V8" transform="translate(1.2 0)" />
-        <path d="M7 12.5h18M7 18h18" />
+      <g className="stroke-on-accent" strokeWidth="2.4" strokeLinecap="round" strokeLinejoin="round" fill="none">
+        <path d="M9 7.5v15M16 7.5v17.5M23 7.5v15" />
+        <path d="M6.5 11.5h19M6.5 17.5h19" />
       </g>
     </svg>
   )

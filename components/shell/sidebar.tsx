@@ -12,36 +12,38 @@ import { isCurrent, navItems } from '@/components/shell/nav'
 export function Sidebar({ switcher, footer }: { switcher: ReactNode; footer: ReactNode }) {
   const pathname = usePathname()
   return (
-    <aside className="sticky top-0 hidden h-dvh w-60 shrink-0 flex-col border-r border-line bg-surface lg:flex">
-      <div className="px-4 pt-4 pb-3">
-        <Link href="/" className="inline-flex rounded-md" aria-label="Portcullis, home">
-          <Brand />
-        </Link>
+    <aside className="hidden w-60 shrink-0 border-r border-line bg-surface lg:block">
+      <div className="sticky top-0 flex h-dvh flex-col">
+        <div className="px-4 pt-4 pb-3">
+          <Link href="/" className="inline-flex rounded-md" aria-label="Portcullis, home">
+            <Brand />
+          </Link>
+        </div>
+        <div className="px-3 pb-3">{switcher}</div>
+        <nav aria-label="Main" className="min-h-0 flex-1 overflow-y-auto px-3">
+          <ul className="space-y-0.5">
+            {navItems.map(({ href, label, icon: Icon }) => {
+              const current = isCurrent(href, pathname)
+              return (
+                <li key={href}>
+                  <Link
+                    href={href}
+                    aria-current={current ? 'page' : undefined}
+                    className={cn(
+                      'flex h-9 items-center gap-3 rounded-md px-2.5 text-sm font-medium transition-colors',
+                      current ? 'bg-accent-soft text-accent-ink' : 'text-muted hover:bg-hover hover:text-ink',
+                    )}
+                  >
+                    <Icon aria-hidden className="size-4" />
+                    {label}
+                  </Link>
+                </li>
+              )
+            })}
+          </ul>
+        </nav>
+        <div className="border-t border-line p-3">{footer}</div>
       </div>
-      <div className="px-3 pb-3">{switcher}</div>
-      <nav aria-label="Main" className="min-h-0 flex-1 overflow-y-auto px-3">
-        <ul className="space-y-0.5">
-          {navItems.map(({ href, label, icon: Icon }) => {
-            const current = isCurrent(href, pathname)
-            return (
-              <li key={href}>
-                <Link
-                  href={href}
-                  aria-current={current ? 'page' : undefined}
-                  className={cn(
-                    'flex h-9 items-center gap-3 rounded-md px-2.5 text-sm font-medium transition-colors',
-                    current ? 'bg-accent-soft text-accent-ink' : 'text-muted hover:bg-hover hover:text-ink',
-                  )}
-                >
-                  <Icon aria-hidden className="size-4" />
-                  {label}
-                </Link>
-              </li>
-            )
-          })}
-        </ul>
-      </nav>
-      <div className="border-t border-line p-3">{footer}</div>
     </aside>
   )
 }

@@ -13,7 +13,7 @@ import { Tooltip } from '@/components/ui/tooltip'
 export const buttonClass = cva(
   [
     'relative inline-flex shrink-0 items-center justify-center gap-2 rounded-md border font-medium whitespace-nowrap select-none',
-    'transition-colors aria-disabled:cursor-not-allowed aria-disabled:opacity-55',
+    'transition-colors aria-disabled:cursor-not-allowed aria-disabled:opacity-55 aria-busy:opacity-85',
     '[&_svg]:pointer-events-none [&_svg:not([class*=size-])]:size-4',
   ],
   {

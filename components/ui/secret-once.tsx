@@ -55,7 +55,7 @@ export function SecretOnce({
       <div className="flex flex-wrap items-center justify-between gap-3">
         <div className="flex min-h-10 items-center gap-3">
           <Checkbox id={id} checked={isStored} onCheckedChange={(checked) => setStored(checked === true)} />
-          <label htmlFor={id} className="py-2 text-sm">
+          <label htmlFor={id} className="py-2.5 text-sm">
             I have stored it
           </label>
         </div>

@@ -1,0 +1,471 @@
+/** Made-up data for the gallery: long names, every state, the awkward cases. */
+import type { Action, ActionFailure, ValueAction } from '@/components/action'
+import type { ActivityRow } from '@/components/pages/activity-table'
+import type { AgentSummary, ToolGroup } from '@/components/pages/agent-types'
+import type { BrowserSession } from '@/components/pages/account-settings'
+import type { ProviderOffer } from '@/components/pages/connect-provider'
+import type { ConnectionDetailData } from '@/components/pages/connection-detail'
+import type { ConnectionSummary, ScopeLine } from '@/components/pages/connection-types'
+import type { SessionRow } from '@/components/pages/sessions-list'
+import type { Member, ProviderAppStatus } from '@/components/pages/workspace-settings'
+import type { CallsBucket } from '@/components/ui/chart'
+
+export const galleryNow = Date.UTC(2026, 10, 21, 9, 30)
+
+export function ago(minutes: number): string {
+  return new Date(galleryNow - minutes * 60_000).toISOString()
+}
+
+export function refuse(message: string, field?: string): Promise<ActionFailure> {
+  return Promise.resolve({ ok: false, error: { code: 'gallery.refused', message, field } })
+}
+
+export const accept: Action<unknown> = () => Promise.resolve({ ok: true })
+
+export function give<T>(value: T): ValueAction<unknown, T> {
+  return () => Promise.resolve({ ok: true, value })
+}
+
+export const mcpUrl = 'http://localhost:3000/mcp/agt_01kd4m2v9wq7x3n5c8r6t0y2zb'
+
+export const googleScopes: readonly ScopeLine[] = [
+  {
+    scope: 'openid',
+    plain: 'See who you are',
+    why: 'To name the account and to notice when it is another one.',
+    access: 'read',
+  },
+  {
+    scope: 'https://www.googleapis.com/auth/gmail.readonly',
+    plain: 'Read your mail',
+    why: 'So that agents can search and read messages.',
+    access: 'read',
+  },
+  {
+    scope: 'https://www.googleapis.com/auth/gmail.compose',
+    plain: 'Write drafts',
+    why: 'So that agents can prepare answers. They cannot send without you.',
+    access: 'write',
+  },
+  {
+    scope: 'https://www.googleapis.com/auth/calendar.events',
+    plain: 'See and change events',
+    why: 'So that agents can find free time and put meetings in.',
+    access: 'write',
+  },
+]
+
+export const providers: readonly ProviderOffer[] = [
+  {
+    id: 'google',
+    name: 'Google',
+    summary: 'Mail and calendar',
+    connectedAccounts: ['ann@example.com'],
+    isSandbox: true,
+    scopes: googleScopes.map((scope, index) => ({ ...scope, isRequired: index === 0 })),
+  },
+  {
+    id: 'github',
+    name: 'GitHub',
+    summary: 'Repositories and issues',
+    connectedAccounts: [],
+    isSandbox: true,
+    scopes: [
+      { scope: 'read:user', plain: 'See who you are', access: 'read', isRequired: true },
+      {
+        scope: 'repo',
+        plain: 'Read and write repositories',
+        why: 'To read files and to open issues.',
+        access: 'write',
+        isRequired: false,
+      },
+    ],
+  },
+  {
+    id: 'slack',
+    name: 'Slack',
+    summary: 'Channels, people and messages',
+    connectedAccounts: [],
+    isSandbox: false,
+    unavailableReason: 'Not set up on this server',
+    scopes: [],
+  },
+]
+
+export const connections: readonly ConnectionSummary[] = [
+  {
+    id: 'con_1',
+    provider: 'google',
+    providerName: 'Google',
+    account: 'ann@example.com',
+    state: 'active',
+    connectedAt: ago(60 * 24 * 9),
+    lastUsedAt: ago(3),
+    agentCount: 2,
+    missingScopeCount: 0,
+    isSandbox: true,
+  },
+  {
+    id: 'con_2',
+    provider: 'github',
+    providerName: 'GitHub',
+    account: 'ann-hoffmann-of-the-very-long-login-name',
+    state: 'reauthorization_required',
+    connectedAt: ago(60 * 24 * 40),
+    lastUsedAt: ago(60 * 7),
+    agentCount: 1,
+    missingScopeCount: 0,
+    isSandbox: false,
+  },
+  {
+    id: 'con_3',
+    provider: 'slack',
+    providerName: 'Slack',
+    account: 'ann',
+    accountContext: 'Example Engineering',
+    state: 'degraded',
+    connectedAt: ago(60 * 24 * 2),
+    lastUsedAt: ago(60),
+    agentCount: 1,
+    missingScopeCount: 1,
+    isSandbox: false,
+  },
+  {
+    id: 'con_4',
+    provider: 'google',
+    providerName: 'Google',
+    account: 'ann.private@example.org',
+    state: 'revoked',
+    connectedAt: ago(60 * 24 * 90),
+    agentCount: 0,
+    missingScopeCount: 0,
+    isSandbox: false,
+  },
+  {
+    id: 'con_5',
+    provider: 'github',
+    providerName: 'GitHub',
+    account: 'example-bot',
+    state: 'connecting',
+    connectedAt: ago(1),
+    agentCount: 0,
+    missingScopeCount: 0,
+    isSandbox: true,
+  },
+  {
+    id: 'con_6',
+    provider: 'slack',
+    providerName: 'Slack',
+    account: 'ben',
+    accountContext: 'Example Sales',
+    state: 'suspended',
+    connectedAt: ago(60 * 24 * 5),
+    agentCount: 3,
+    missingScopeCount: 0,
+    isSandbox: false,
+  },
+]
+
+export function connectionDetail(state: ConnectionSummary['state']): ConnectionDetailData {
+  return {
+    id: 'con_1',
+    provider: 'google',
+    providerName: 'Google',
+    account: 'ann@example.com',
+    state,
+    connectedAt: ago(60 * 24 * 9),
+    lastUsedAt: ago(3),
+    agentCount: 2,
+    missingScopeCount: 1,
+    isSandbox: true,
+    connectedBy: 'Ann Hoffmann',
+    subjectId: '104873129845610293847',
+    grantedScopes: googleScopes.slice(0, 3),
+    missingScopes: googleScopes.slice(3),
+    agents: [
+      { id: 'agt_1', name: 'Claude on my laptop', toolCount: 4 },
+      { id: 'agt_2', name: 'Nightly triage', toolCount: 1 },
+    ],
+    stateSince: ago(90),
+  }
+}
+
+export const agents: readonly AgentSummary[] = [
+  {
+    id: 'agt_1',
+    name: 'Claude on my laptop',
+    description: 'Mail and calendar',
+    isEnabled: true,
+    toolCount: 9,
+    activeSessionCount: 2,
+    lastCallAt: ago(3),
+  },
+  {
+    id: 'agt_2',
+    name: 'Nightly triage',
+    isEnabled: true,
+    toolCount: 3,
+    activeSessionCount: 1,
+    lastCallAt: ago(60 * 8),
+  },
+  {
+    id: 'agt_3',
+    name: 'Cursor',
+    description: 'Trial, not in use',
+    isEnabled: false,
+    toolCount: 0,
+    activeSessionCount: 0,
+  },
+]
+
+export const toolGroups: readonly ToolGroup[] = [
+  {
+    provider: 'google',
+    providerName: 'Google',
+    accounts: ['ann@example.com'],
+    tools: [
+      {
+        name: 'google_search_mail',
+        title: 'Search mail',
+        description: 'Finds messages by words, sender, label or date.',
+        effect: 'read',
+        isAllowed: true,
+      },
+      {
+        name: 'google_read_mail',
+        title: 'Read mail',
+        description: 'Opens one message.',
+        effect: 'read',
+        isAllowed: true,
+      },
+      {
+        name: 'google_create_draft',
+        title: 'Create draft',
+        description: 'Writes a draft. It is not sent.',
+        effect: 'write',
+        isAllowed: false,
+      },
+      {
+        name: 'google_create_event',
+        title: 'Create event',
+        description: 'Puts an event into a calendar and may invite people to it.',
+        effect: 'write',
+        isAllowed: true,
+        blockedReason: 'the account has not granted “See and change events”.',
+      },
+    ],
+  },
+  {
+    provider: 'github',
+    providerName: 'GitHub',
+    accounts: [],
+    tools: [
+      {
+        name: 'github_search_repositories',
+        title: 'Search repositories',
+        description: 'Finds repositories by name, topic or language.',
+        effect: 'read',
+        isAllowed: true,
+      },
+      {
+        name: 'github_delete_branch',
+        title: 'Delete branch',
+        description: 'Deletes a branch for good.',
+        effect: 'destructive',
+        isAllowed: false,
+      },
+    ],
+  },
+]
+
+export const sessions: readonly SessionRow[] = [
+  {
+    id: 'ses_1',
+    label: 'laptop',
+    agentId: 'agt_1',
+    agentName: 'Claude on my laptop',
+    kind: 'session_key',
+    state: 'active',
+    createdAt: ago(60 * 24 * 3),
+    expiresAt: ago(-60 * 24 * 27),
+    lastUsedAt: ago(3),
+  },
+  {
+    id: 'ses_2',
+    label: 'Claude Desktop',
+    agentId: 'agt_1',
+    agentName: 'Claude on my laptop',
+    kind: 'oauth',
+    state: 'active',
+    createdAt: ago(60 * 5),
+    expiresAt: ago(-60 * 24 * 9),
+  },
+  {
+    id: 'ses_3',
+    label: 'build server',
+    agentId: 'agt_2',
+    agentName: 'Nightly triage',
+    kind: 'session_key',
+    state: 'revoked',
+    createdAt: ago(60 * 24 * 20),
+    expiresAt: ago(-60 * 24),
+    lastUsedAt: ago(60 * 24 * 4),
+  },
+  {
+    id: 'ses_4',
+    label: 'old laptop',
+    agentId: 'agt_2',
+    agentName: 'Nightly triage',
+    kind: 'session_key',
+    state: 'expired',
+    createdAt: ago(60 * 24 * 60),
+    expiresAt: ago(60 * 24 * 30),
+  },
+]
+
+export const activity: readonly ActivityRow[] = [
+  {
+    id: 'cal_1',
+    at: ago(0.4),
+    action: 'google_search_mail',
+    provider: 'google',
+    account: 'ann@example.com',
+    actor: 'Claude on my laptop',
+    actorHref: '/agents/agt_1',
+    decision: 'permit',
+  },
+  {
+    id: 'cal_2',
+    at: ago(3),
+    action: 'google_read_mail',
+    provider: 'google',
+    account: 'ann@example.com',
+    actor: 'Claude on my laptop',
+    actorHref: '/agents/agt_1',
+    decision: 'permit',
+    outcome: 'success',
+    durationMs: 84,
+  },
+  {
+    id: 'cal_3',
+    at: ago(4),
+    action: 'google_create_draft',
+    provider: 'google',
+    account: 'ann@example.com',
+    actor: 'Claude on my laptop',
+    actorHref: '/agents/agt_1',
+    decision: 'deny',
+    outcome: 'denied',
+    reason: 'The tool is not in the agent’s profile.',
+  },
+  {
+    id: 'cal_4',
+    at: ago(55),
+    action: 'github_create_issue',
+    provider: 'github',
+    account: 'ann-hoffmann-of-the-very-long-login-name',
+    actor: 'Nightly triage',
+    actorHref: '/agents/agt_2',
+    decision: 'permit',
+    outcome: 'error',
+    reason: 'GitHub answered that the account must reconnect.',
+    durationMs: 1240,
+  },
+  {
+    id: 'cal_5',
+    at: ago(61),
+    action: 'slack_post_message',
+    provider: 'slack',
+    account: 'ann · Example Engineering',
+    actor: 'Nightly triage',
+    actorHref: '/agents/agt_2',
+    decision: 'approval_required',
+  },
+  {
+    id: 'cal_6',
+    at: ago(60 * 20),
+    action: 'slack_read_history',
+    provider: 'slack',
+    account: 'ann · Example Engineering',
+    actor: 'Nightly triage',
+    actorHref: '/agents/agt_2',
+    decision: 'permit',
+    outcome: 'unknown',
+    reason: 'The process ended before the answer arrived.',
+  },
+  {
+    id: 'cal_7',
+    at: ago(60 * 24 * 2),
+    action: 'agent.create',
+    actor: 'Ann Hoffmann',
+    decision: 'permit',
+    outcome: 'success',
+    durationMs: 12,
+  },
+]
+
+export const calls: readonly CallsBucket[] = [
+  { label: '15 Nov', permit: 12, deny: 0, approval: 0 },
+  { label: '16 Nov', permit: 30, deny: 2, approval: 0 },
+  { label: '17 Nov', permit: 44, deny: 1, approval: 3 },
+  { label: '18 Nov', permit: 21, deny: 0, approval: 1 },
+  { label: '19 Nov', permit: 65, deny: 7, approval: 2 },
+  { label: '20 Nov', permit: 38, deny: 1, approval: 0 },
+  { label: '21 Nov', permit: 9, deny: 1, approval: 0 },
+]
+
+export const browserSessions: readonly BrowserSession[] = [
+  {
+    id: 'web_1',
+    device: 'Firefox on Linux',
+    address: '203.0.113.7',
+    startedAt: ago(60 * 3),
+    lastSeenAt: ago(0),
+    isCurrent: true,
+  },
+  {
+    id: 'web_2',
+    device: 'Safari on iPhone',
+    address: '2001:db8::42',
+    startedAt: ago(60 * 24 * 4),
+    lastSeenAt: ago(60 * 5),
+    isCurrent: false,
+  },
+]
+
+export const members: readonly Member[] = [
+  {
+    id: 'usr_1',
+    name: 'Ann Hoffmann',
+    email: 'ann@example.com',
+    role: 'owner',
+    joinedAt: ago(60 * 24 * 90),
+    isYou: true,
+  },
+  {
+    id: 'usr_2',
+    name: 'Ben Adeyemi',
+    email: 'ben.adeyemi@engineering.example.com',
+    role: 'member',
+    joinedAt: ago(60 * 24 * 5),
+    isYou: false,
+  },
+  { id: 'usr_3', name: 'Cleo', email: 'cleo@example.com', role: 'auditor', joinedAt: ago(60 * 24), isYou: false },
+]
+
+export const providerApps: readonly ProviderAppStatus[] = [
+  {
+    provider: 'google',
+    name: 'Google',
+    status: 'ready',
+    redirectUri: 'https://gate.example.com/connect/callback/google',
+  },
+  {
+    provider: 'github',
+    name: 'GitHub',
+    status: 'failing',
+    detail: 'GitHub does not accept the client secret.',
+    redirectUri: 'https://gate.example.com/connect/callback/github',
+  },
+  { provider: 'slack', name: 'Slack', status: 'sandbox', redirectUri: 'http://localhost:3000/connect/callback/slack' },
+]
