@@ -42,7 +42,7 @@ export interface Attempt {
 export interface AnswerOf {
   readonly tenantId: TenantId
   readonly connectionId: ConnectionId
-  readonly attemptId: string
+  readonly attemptId: Id<'attempt'>
   readonly generation: number
 }
 

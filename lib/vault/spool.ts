@@ -20,7 +20,7 @@ import type { Log } from '../log'
 import { Secret } from '../secret'
 import type { AnswerOf, StoredTokens } from './attempt'
 import { open, seal, type Place } from './envelope'
-import type { Integrity } from './integrity'
+import { createIntegrity, type OnIntegrityAlarm } from './integrity'
 import { ignore, privateFolder, readPrivate, replacePrivate } from './private-file'
 import type { TenantKeys } from './tenant-keys'
 
@@ -61,10 +61,11 @@ const tokensSchema = z.strictObject({
 export function createSpool(deps: {
   readonly folder: string
   readonly keys: TenantKeys
-  readonly integrity: Integrity
+  readonly onIntegrityAlarm: OnIntegrityAlarm
   readonly log: Log
 }): Spool {
-  const { folder, keys, integrity, log } = deps
+  const { folder, keys, log } = deps
+  const integrity = createIntegrity(deps)
   const fileOf = (attemptId: string, suffix: 'json' | 'bad' = 'json'): string => {
     // The id becomes part of a path.
     if (!isId('attempt', attemptId)) throw new AppError('internal', 'This is not an attempt.')
@@ -83,7 +84,8 @@ export function createSpool(deps: {
       const { version, key } = await keys.current(answer.tenantId, 'spool')
       try {
         const sealed = seal({ id: `spool/${version}`, key }, plain, placeOf(answer)).toString('base64')
-        const file: z.infer<typeof fileSchema> = { format: 1, ...answer, keyVersion: version, sealed }
+        const { tenantId, connectionId, attemptId, generation } = answer
+        const file = { format: 1, tenantId, connectionId, attemptId, generation, keyVersion: version, sealed }
         await replacePrivate(fileOf(answer.attemptId), Buffer.from(JSON.stringify(file)))
       } finally {
         plain.fill(0)
@@ -96,6 +98,7 @@ export function createSpool(deps: {
     },
 
     async find(attemptId) {
+      if (!isId('attempt', attemptId)) return undefined
       const content = await readPrivate(fileOf(attemptId))
       if (content === undefined) return undefined
       const setAside = async (reason: string) => {
