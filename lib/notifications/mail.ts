@@ -1,0 +1,167 @@
+/**
+ * Sends what is in the `mail` table, each row once. A row is claimed by one conditional UPDATE that also puts it out of
+ * reach of others for longer than a delivery can take; the result is written only by the one who holds the claim. A
+ * process that dies while it sends leaves a row that becomes due again: at least once, and never forgotten.
+ *
+ * The secret of a link is made here, after the claim, goes into the mail and is kept nowhere.
+ *
+ * @module
+ */
+import { z } from 'zod'
+
+import type { AppDb } from '../db/app-db'
+import { findEmailAddress } from '../identity/email-address'
+import { mintLink } from '../identity/email-tokens'
+import { brand, type Id } from '../ids'
+import type { Log } from '../log'
+import { contentOf, renderMail, type MailFacts } from './templates'
+import { DELIVERY_LIMIT_MS, type MailTransport } from './transport'
+
+export const MAX_MAIL_ATTEMPTS = 10
+const CLAIM_SECONDS = (DELIVERY_LIMIT_MS * 2) / 1_000
+const FIRST_DELAY_SECONDS = 15
+const MAX_DELAY_SECONDS = 3_600
+
+export type SendResult =
+  | 'sent'
+  /** Nobody it could be for, or its link has expired: the row is gone. */
+  | 'dropped'
+  /** Due again later. */
+  | 'deferred'
+  | 'failed'
+  /** Sent already, not due yet, or in another worker's hands. */
+  | 'not_mine'
+
+export interface Mailer {
+  send(mailId: string): Promise<SendResult>
+  /** Mails that are due, oldest first: what a lost job leaves behind. */
+  due(limit: number): Promise<readonly Id<'mail'>[]>
+  close(): void
+}
+
+export function createMailer(deps: {
+  readonly appDb: AppDb
+  readonly transport: MailTransport
+  readonly publicUrl: string
+  readonly log: Log
+}): Mailer {
+  const { appDb, transport, publicUrl, log } = deps
+  const { global } = appDb
+
+  return {
+    async send(mailId) {
+      const claimed = await global.$queryRaw<ClaimedMail[]>`
+        UPDATE mail SET attempts = attempts + 1, next_at = now() + make_interval(secs => ${CLAIM_SECONDS}::int)
+         WHERE id = ${mailId} AND status = 'queued' AND next_at <= now()
+        RETURNING id, kind, ref_id, person_id, email, data, attempts`
+      const row = claimed[0]
+      if (row === undefined) return 'not_mine'
+
+      const prepared = await prepare(appDb, publicUrl, row)
+      if (prepared === undefined) {
+        // Kept no longer: a stranger's address is nobody's business to store.
+        await appDb.transaction(async (tx) => {
+          await tx.$executeRaw`DELETE FROM mail WHERE id = ${row.id} AND attempts = ${row.attempts}`
+          if (row.ref_id !== null) await tx.$executeRaw`DELETE FROM email_token WHERE id = ${row.ref_id}`
+        })
+        return 'dropped'
+      }
+
+      const result = await transport.deliver(row.id, prepared.to, renderMail(contentOf(prepared.facts)))
+      switch (result.kind) {
+        case 'delivered':
+          await global.$executeRaw`
+            UPDATE mail SET status = 'sent', sent_at = now() WHERE id = ${row.id} AND attempts = ${row.attempts} AND status = 'queued'`
+          log.info({ mailId: row.id, kind: row.kind }, 'mail sent')
+          return 'sent'
+        case 'later':
+          if (row.attempts < MAX_MAIL_ATTEMPTS) {
+            await global.$executeRaw`
+              UPDATE mail SET next_at = now() + make_interval(secs => ${delaySeconds(row.attempts)}::int)
+               WHERE id = ${row.id} AND attempts = ${row.attempts} AND status = 'queued'`
+            log.warn({ mailId: row.id, kind: row.kind, reason: result.code, attempts: row.attempts }, 'mail deferred')
+            return 'deferred'
+          }
+          break
+        case 'refused':
+          break
+      }
+      await global.$executeRaw`
+        UPDATE mail SET status = 'failed' WHERE id = ${row.id} AND attempts = ${row.attempts} AND status = 'queued'`
+      log.error({ mailId: row.id, kind: row.kind, reason: result.code, attempts: row.attempts }, 'mail failed')
+      return 'failed'
+    },
+
+    async due(limit) {
+      const rows = await global.$queryRaw<{ id: string }[]>`
+        SELECT id FROM mail WHERE status = 'queued' AND next_at <= now() ORDER BY next_at LIMIT ${limit}`
+      return rows.map((row) => brand<'mail'>(row.id))
+    },
+
+    close: () => transport.close(),
+  }
+}
+
+interface ClaimedMail {
+  readonly id: string
+  readonly kind: string
+  readonly ref_id: string | null
+  readonly person_id: string | null
+  readonly email: string
+  readonly data: unknown
+  readonly attempts: number
+}
+
+/** 15 s, 30 s, 1 min … one hour. */
+const delaySeconds = (attempts: number) => Math.min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** (attempts - 1))
+
+const emailChanged = z.object({ newEmail: z.string() })
+/** `path` is a page of ours; what a domain stores can never send people elsewhere. */
+const notice = z.object({
+  title: z.string(),
+  body: z.string(),
+  label: z.string().default('Open Portcullis'),
+  path: z
+    .string()
+    .regex(/^\/(?![/\\])/)
+    .default('/'),
+})
+
+/** Decides whom it is for and what it says. @returns undefined when it is for nobody (any more) */
+async function prepare(
+  appDb: AppDb,
+  publicUrl: string,
+  row: ClaimedMail,
+): Promise<{ readonly to: string; readonly facts: MailFacts } | undefined> {
+  if (row.ref_id !== null) {
+    const link = await mintLink(appDb, row.ref_id)
+    if (link.kind === 'nothing') return undefined
+    if (link.kind === 'has_account')
+      return { to: link.email, facts: { kind: 'has_account', name: link.name, url: `${publicUrl}/login` } }
+    // In the fragment, which no server, log, proxy or referrer sees (RFC 9110 §4.2.5, §10.1.3).
+    const url = `${publicUrl}${link.path}#${link.secret.reveal()}`
+    return { to: link.email, facts: { kind: link.purpose, name: link.name, url, minutes: link.minutes } }
+  }
+  const to = findEmailAddress(row.email)?.address
+  if (to === undefined) return undefined
+  const person = row.person_id === null ? null : await appDb.global.person.findUnique({ where: { id: row.person_id } })
+  const name = person?.name ?? ''
+  switch (row.kind) {
+    case 'password_changed':
+      return { to, facts: { kind: 'password_changed', name, url: `${publicUrl}/account` } }
+    case 'email_changed': {
+      const data = emailChanged.safeParse(row.data)
+      return data.success
+        ? { to, facts: { kind: 'email_changed', name, newEmail: data.data.newEmail, url: publicUrl } }
+        : undefined
+    }
+    case 'notice': {
+      const data = notice.safeParse(row.data)
+      if (!data.success) return undefined
+      const { title, body, label, path } = data.data
+      return { to, facts: { kind: 'notice', name, title, body, label, url: new URL(path, publicUrl).href } }
+    }
+    default:
+      return undefined // written by a newer version: dropped rather than sent half understood
+  }
+}
