@@ -62,6 +62,8 @@ export type RefreshResult = { readonly kind: 'issued'; readonly tokens: Refreshe
 
 export type ExchangeResult =
   | { readonly kind: 'issued'; readonly tokens: TokenSet; readonly identity: ProviderIdentity | null }
+  /** The callback itself said no: the person refused, or the provider could not go on. No code was spent. */
+  | { readonly kind: 'declined'; readonly code: string }
   /** The answer was not for this browser, this app or this provider. Tokens that came along are handed back to be revoked. */
   | { readonly kind: 'untrusted'; readonly code: string; readonly tokens: TokenSet | null }
   | TokenFailure

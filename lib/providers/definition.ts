@@ -52,8 +52,10 @@ export interface TokenErrors {
   readonly permanent: readonly string[]
   /** Our registration at the provider is wrong: alarm the operator, touch no connection. */
   readonly appFault: readonly string[]
-  /** The provider is unwell. */
+  /** The provider says that it did nothing and may later. */
   readonly weather: readonly string[]
+  /** The provider says that it failed half-way: the request may have been carried out. */
+  readonly unknown: readonly string[]
 }
 
 export interface ProviderDefinition {
@@ -68,8 +70,8 @@ export interface ProviderDefinition {
   readonly authorizationParameters: Readonly<Record<string, string>>
   /** Which parameter carries a hint of the account to choose, if any. */
   readonly loginHintParameter?: string
-  /** `checked`: refused when present and wrong, absence tolerated; `ignored`: the provider never sends one. */
-  readonly callbackIssuer: 'checked' | 'ignored'
+  /** A wrong `iss` is always refused. `required` also refuses its absence (RFC 9207 §2.4). */
+  readonly callbackIssuer: 'required' | 'optional'
   /** True when the code exchange must bring an ID token, checked against nonce, audience and the JWKS. */
   readonly idToken: boolean
   readonly scopes: ScopeRules
@@ -81,9 +83,7 @@ export interface ProviderDefinition {
   readonly identity: 'id_token' | 'github_user' | 'slack_token'
   readonly revocation: {
     readonly style: 'rfc7009' | 'github' | 'slack'
-    /** What one call ends: the token it names, or everything the person granted to our app. */
+    /** What can be ended: one token, everything the person granted to our app, or either as we choose. */
     readonly reach: 'token' | 'grant' | 'both'
-    /** True when the call needs an access token that still works. */
-    readonly needsLiveAccessToken: boolean
   }
 }

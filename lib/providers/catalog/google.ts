@@ -1,0 +1,113 @@
+/**
+ * Google: OpenID Connect, a refresh token that stays, consent by checkbox.
+ *
+ * @see https://developers.google.com/identity/protocols/oauth2/web-server
+ * @module
+ */
+import type { ProviderDefinition } from '../definition'
+
+const PREFIX = 'https://www.googleapis.com/auth/'
+
+export const google: ProviderDefinition = {
+  name: 'google',
+  displayName: 'Google',
+  endpoints: {
+    authorization: 'https://accounts.google.com/o/oauth2/v2/auth',
+    token: 'https://oauth2.googleapis.com/token',
+    revocation: 'https://oauth2.googleapis.com/revoke',
+    apiBase: 'https://www.googleapis.com',
+    issuer: 'https://accounts.google.com',
+    jwks: 'https://www.googleapis.com/oauth2/v3/certs',
+    userinfo: 'https://openidconnect.googleapis.com/v1/userinfo',
+  },
+  apiHosts: { '/gmail/': 'https://gmail.googleapis.com' },
+  clientAuth: 'post',
+  dialect: 'standard',
+  authorizationParameters: {
+    access_type: 'offline',
+    // A refresh token comes only when consent was shown.
+    prompt: 'consent select_account',
+    // Otherwise every token would carry all that the person ever allowed this project.
+    include_granted_scopes: 'false',
+  },
+  loginHintParameter: 'login_hint',
+  callbackIssuer: 'optional',
+  idToken: true,
+  scopes: {
+    separator: ' ',
+    identity: ['openid', 'email', 'profile'],
+    defaults: [`${PREFIX}gmail.readonly`, `${PREFIX}gmail.compose`, `${PREFIX}calendar.events`],
+    aliases: { [`${PREFIX}userinfo.email`]: 'email', [`${PREFIX}userinfo.profile`]: 'profile' },
+    notReported: [],
+    known: {
+      openid: { words: 'Know which Google account this is', access: 'read' },
+      email: { words: 'See your e-mail address', access: 'read' },
+      profile: { words: 'See your name', access: 'read' },
+      [`${PREFIX}gmail.readonly`]: {
+        words: 'Read your mail and its settings',
+        access: 'read',
+        includes: [`${PREFIX}gmail.metadata`],
+      },
+      [`${PREFIX}gmail.metadata`]: { words: 'Read headers and labels of your mail', access: 'read' },
+      [`${PREFIX}gmail.compose`]: {
+        words: 'Write, change and send drafts',
+        access: 'write',
+        includes: [`${PREFIX}gmail.send`],
+      },
+      [`${PREFIX}gmail.send`]: { words: 'Send mail as you', access: 'write' },
+      [`${PREFIX}gmail.modify`]: {
+        words: 'Read, label, send and bin your mail',
+        access: 'write',
+        includes: [`${PREFIX}gmail.readonly`, `${PREFIX}gmail.compose`, `${PREFIX}gmail.labels`],
+      },
+      [`${PREFIX}gmail.labels`]: { words: 'Manage the labels of your mail', access: 'write' },
+      'https://mail.google.com/': {
+        words: 'Do everything with your mail, delete it for good too',
+        access: 'destructive',
+        includes: [`${PREFIX}gmail.modify`],
+      },
+      [`${PREFIX}calendar.events`]: {
+        words: 'See, create, change and delete events',
+        access: 'write',
+        includes: [`${PREFIX}calendar.events.readonly`],
+      },
+      [`${PREFIX}calendar.events.readonly`]: { words: 'See events', access: 'read' },
+      [`${PREFIX}calendar.readonly`]: {
+        words: 'See your calendars and events',
+        access: 'read',
+        includes: [`${PREFIX}calendar.events.readonly`],
+      },
+      [`${PREFIX}calendar`]: {
+        words: 'Do everything with your calendars',
+        access: 'destructive',
+        includes: [`${PREFIX}calendar.events`, `${PREFIX}calendar.readonly`],
+      },
+      [`${PREFIX}drive.file`]: { words: 'Use files made with or picked for this app', access: 'write' },
+      [`${PREFIX}drive.readonly`]: { words: 'Read all your files', access: 'read' },
+      [`${PREFIX}drive`]: {
+        words: 'Do everything with your files',
+        access: 'destructive',
+        includes: [`${PREFIX}drive.file`, `${PREFIX}drive.readonly`],
+      },
+    },
+  },
+  refreshMode: 'static',
+  oldAccessTokenDiesOnRefresh: false,
+  defaultAccessLifetimeSeconds: 3_599,
+  tokenErrors: {
+    permanent: ['invalid_grant', 'invalid_rapt', 'admin_policy_enforced', 'access_denied'],
+    appFault: [
+      'invalid_client',
+      'unauthorized_client',
+      'deleted_client',
+      'disabled_client',
+      'redirect_uri_mismatch',
+      'unsupported_grant_type',
+      'org_internal',
+    ],
+    weather: ['temporarily_unavailable', 'rate_limit_exceeded', 'slow_down'],
+    unknown: ['internal_failure', 'server_error', 'backend_error'],
+  },
+  identity: 'id_token',
+  revocation: { style: 'rfc7009', reach: 'grant' },
+}
