@@ -143,7 +143,7 @@ export function environmentOf(name, facts) {
     case 'worker':
       return { ...common, ...pick(from, PRODUCT), ...engine(facts) }
     case 'sandbox':
-      return { ...common, ...pick(from, ['SANDBOX', 'SANDBOX_PUBLIC_URL']), PORTCULLIS_DATA_DIR: facts.dataDir }
+      return { ...common, ...pick(from, ['SANDBOX_PUBLIC_URL']) }
   }
 }
 

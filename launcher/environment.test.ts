@@ -225,7 +225,11 @@ function parseYaml(text: string): YamlMap {
     .split('\n')
     .filter((line) => line.trim() !== '' && !line.trim().startsWith('#'))
     .map((line) => ({ indent: line.length - line.trimStart().length, text: line.trim() }))
-  const scalar = (value: string) => value.replace(/^(['"])(.*)\1$/, '$2')
+  const scalar = (value: string) => {
+    const quoted = /^(['"])(.*)\1$/.exec(value)?.[2]
+    if (quoted === undefined && /: |^[[{&*!|>%@]| #/.test(value)) throw new Error(`quote it: ${value}`)
+    return quoted ?? value
+  }
   let position = 0
   function block(indent: number): Yaml {
     if (lines[position]?.text.startsWith('- ') === true) {

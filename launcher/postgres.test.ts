@@ -96,7 +96,7 @@ function starter(
   `
   const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
     stdio: ['pipe', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], ...env },
+    env: { NODE_ENV: 'test', PATH: process.env['PATH'], ...env },
     detached: true,
     ...as,
   })
@@ -138,7 +138,7 @@ interface Ready {
 }
 
 // The line is written by the program above, a few lines away from this type.
-const parseReady = (line: string) => JSON.parse(line) as Ready // eslint-disable-line @typescript-eslint/no-unsafe-type-assertion -- see above
+const parseReady = (line: string) => JSON.parse(line) as Ready
 
 const identityOf = (pid: number) => {
   const identity = processIdentity(pid)
@@ -392,9 +392,7 @@ describe('the programs', () => {
   const links = () =>
     // The list is the package's own; its shape is checked by every line that uses it.
     (JSON.parse(readFileSync(path.join(native, 'pg-symlinks.json'), 'utf8')) as { target: string }[]).map(
-      ({ target }) =>
-        // eslint-disable-line @typescript-eslint/no-unsafe-type-assertion -- see above
-        path.relative('native', target),
+      ({ target }) => path.relative('native', target),
     )
   const isLink = (source: string) => links().some((link) => path.join(native, link) === source)
 

@@ -42,6 +42,8 @@ import { ROOT, StepFailed, attempt, endRunning, readFileIfAny, seconds, step, ta
 import { createSupervisor, endLeftovers } from './supervisor.mjs'
 
 const development = process.argv.includes('--dev')
+/** Tests of failures turn the sandbox's clock and its moods. */
+const sandboxControl = process.argv.includes('--sandbox-control')
 const began = Date.now()
 const NEXT = join(ROOT, 'node_modules', 'next', 'dist', 'bin', 'next')
 
@@ -97,18 +99,23 @@ async function main() {
     /** @type {string | undefined} */
     sandboxProviders: undefined,
   }
-  writePrivate(
-    join(run, 'local.json'),
-    JSON.stringify({ publicUrl: config.publicUrl, databaseUrl: urls.app, vaultDatabaseUrl: urls.vault }),
-  )
   started.push({ name: 'the databases’ addresses', undo: () => rmSync(join(run, 'local.json'), { force: true }) })
   rmSync(join(config.dataDir, 'signup-link'), { force: true }) // the gateway writes it anew while nobody has signed up
 
   await step('starting', async (tell) => {
     const wantsSandbox =
       (config.publicUrlIsLoopback || flag('SANDBOX')) && existsSync(join(ROOT, '.build', 'sandbox.mjs'))
-    const [providers] = await Promise.all([wantsSandbox ? startSandbox(facts, tell) : undefined, startWeb(facts, tell)])
-    facts.sandboxProviders = providers
+    const [sandbox] = await Promise.all([wantsSandbox ? startSandbox(facts, tell) : undefined, startWeb(facts, tell)])
+    facts.sandboxProviders = sandbox?.providers
+    writePrivate(
+      join(run, 'local.json'),
+      JSON.stringify({
+        publicUrl: config.publicUrl,
+        databaseUrl: urls.app,
+        vaultDatabaseUrl: urls.vault,
+        sandboxControlUrl: sandbox?.controlUrl,
+      }),
+    )
     const worker = begin('worker', bundle('worker'), () => environmentOf('worker', facts), 75_000)
     const gateway = begin('gateway', bundle('gateway'), () => environmentOf('gateway', facts), 75_000)
     if (development) {
@@ -272,7 +279,7 @@ function begin(name, args, env, drainMs, onLine) {
 /**
  * @param {import('./environment.mjs').Facts} facts
  * @param {(line: string) => void} tell
- * @returns {Promise<string>} what gateway and worker are told about it
+ * @returns {Promise<{ providers: string, controlUrl: string | undefined }>} what gateway and worker are told about it
  */
 async function startSandbox(facts, tell) {
   tell('sandbox providers')
@@ -282,9 +289,11 @@ async function startSandbox(facts, tell) {
   const announced = new Promise((resolvePromise) => {
     found = resolvePromise
   })
+  const args = ['--data-dir', join(facts.dataDir, 'sandbox'), '--public-url', facts.publicUrl]
+  if (sandboxControl) args.push('--control')
   begin(
     'sandbox',
-    bundle('sandbox'),
+    [...bundle('sandbox'), ...args],
     () => environmentOf('sandbox', facts),
     5000,
     (line) => {
@@ -293,7 +302,18 @@ async function startSandbox(facts, tell) {
       return true
     },
   )
-  return within(announced, 30_000, 'the sandbox did not start within 30 s')
+  const ready = JSON.parse(await within(announced, 30_000, 'the sandbox did not start within 30 s'))
+  return {
+    providers: JSON.stringify(
+      Object.fromEntries(
+        ['google', 'github', 'slack'].map((name) => [
+          name,
+          { clientId: ready[name].clientId, clientSecret: ready[name].clientSecret, overrides: ready.overrides[name] },
+        ]),
+      ),
+    ),
+    controlUrl: typeof ready.controlUrl === 'string' ? ready.controlUrl : undefined,
+  }
 }
 
 /**

@@ -82,11 +82,13 @@ export function createSupervisor({ folder, onFatal }) {
       const current = spawn(process.execPath, ['--import', TETHER, ...program.args], {
         cwd: ROOT,
         env: /** @type {NodeJS.ProcessEnv} */ (program.env()),
-        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+        // Nothing is ever written to its standard input; that it closes tells a process that its launcher is gone.
+        stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
         // A Ctrl-C in the terminal is for the launcher, which stops its processes in order.
         detached: true,
       })
       child = current
+      current.stdin?.on('error', () => {}) // it may close its end
       const identity = current.pid === undefined ? undefined : processIdentity(current.pid)
       if (current.pid !== undefined && identity !== undefined) alive.set(program.name, { pid: current.pid, identity })
       writeDown()
@@ -199,7 +201,7 @@ export async function endLeftovers(folder, log) {
   await Promise.all(
     living.map(async ({ pid, identity }) => {
       signalExactly(pid, identity, 'SIGTERM')
-      if (await waitForEnd(pid, identity, 10_000)) return
+      if (await waitForEnd(pid, identity, 5000)) return
       signalExactly(pid, identity, 'SIGKILL')
       await waitForEnd(pid, identity, 5000)
     }),
