@@ -16,6 +16,8 @@ import { Store } from '@/sandbox/core/store'
 import { EmulatorPlane } from '@/sandbox/emulator/plane'
 import { createGithubFront, type GithubSettings } from '@/sandbox/github/front'
 import * as githubSeed from '@/sandbox/github/seed'
+import { createGoogleFront } from '@/sandbox/google/front'
+import * as googleSeed from '@/sandbox/google/seed'
 
 export interface TokenLifetimes {
   readonly accessS?: number | null
@@ -98,6 +100,13 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
         users: [...githubSeed.PEOPLE.map((person) => person.login), githubSeed.PUBLIC_VIEWER],
         history: githubSeed.history(foundedAt),
       },
+      {
+        service: 'google',
+        baseUrl: listening.google.url,
+        seed: googleSeed.seed(foundedAt),
+        users: googleSeed.PEOPLE.map((person) => person.email),
+        history: [],
+      },
     ])
     opened.unshift(plane)
     const github = createGithubFront(listening.github.url, apps.github, ledgers.github, control, plane, {
@@ -106,6 +115,8 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       ...options.github,
     })
     fronts.set('github', github.handle)
+    const google = createGoogleFront(listening.google.url, apps.google, ledgers.google, control, plane, store)
+    fronts.set('google', google.handle)
 
     const addRedirectUri = (provider: Provider, uri: string): void => {
       apps[provider].redirectUris.add(uri)

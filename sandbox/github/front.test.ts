@@ -13,9 +13,11 @@ const BEN = { account: 'bokafor' }
 const PLANNER = { owner: 'juniper-freight', repo: 'route-planner' }
 const HANDBOOK = { owner: 'juniper-freight', repo: 'handbook' }
 
+/** Time stands still unless a test moves it. */
+const STARTED = new Date()
 let sandbox: SandboxHandle
 beforeAll(async () => {
-  sandbox = await startSandbox({ redirectUris: { github: [REDIRECT_URI] } })
+  sandbox = await startSandbox({ clock: { now: () => STARTED }, redirectUris: { github: [REDIRECT_URI] } })
 })
 afterAll(() => sandbox.close())
 
@@ -149,9 +151,9 @@ describe('tokens', () => {
 
   test('an access token is dead at the very instant it expires', async () => {
     const { accessToken } = await connect(sandbox, 'github', ANA, ['repo'])
-    sandbox.control.advance(28_799_000)
+    sandbox.control.advance(28_799_999)
     expect((await api(accessToken)('GET /user')).status).toBe(200)
-    sandbox.control.advance(1000)
+    sandbox.control.advance(1)
     expect(await refusal(api(accessToken)('GET /user'))).toMatchObject({ status: 401 })
   })
 
