@@ -43,7 +43,7 @@ export function table(
 
 function show(cell: Cell): string {
   if (cell === null || cell === undefined) return '-'
-  const text = Array.isArray(cell) ? cell.join(', ') : String(cell as string | number | boolean) // arrays are handled before
+  const text = Array.isArray(cell) ? cell.join(', ') : String(cell) // arrays are handled before
   // A terminal obeys escape sequences, and labels come from other people.
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '�')
 }

@@ -14,7 +14,7 @@ const session = z.object({
   hint: z.string(),
   personId: z.string().nullable(),
   actsFor: z.enum(['person', 'workspace']),
-  scopes: z.array(z.string()),
+  scopes: z.array(z.string()).readonly(),
   createdAt: time,
   expiresAt: time,
   lastUsedAt: time.nullable(),

@@ -1,0 +1,86 @@
+import { z } from 'zod'
+
+import { AppError } from '@/lib/errors'
+import { brand } from '@/lib/ids'
+import type { Members } from '@/lib/tenancy/members'
+import type { Tenants } from '@/lib/tenancy/tenants'
+
+import { time } from '../fields'
+import { defineRoute, idParam, type AnyRoute } from '../route'
+
+const tenant = z.object({ id: z.string(), name: z.string(), slug: z.string(), createdAt: time })
+const role = z.enum(['owner', 'admin', 'member', 'auditor'])
+const member = z.object({ personId: z.string(), email: z.string(), name: z.string(), role, joinedAt: time })
+
+export function workspaceRoutes({
+  tenants,
+  members,
+}: {
+  readonly tenants: Tenants
+  readonly members: Members
+}): AnyRoute[] {
+  return [
+    defineRoute({
+      id: 'workspace.show',
+      method: 'GET',
+      path: '/api/v1/workspace',
+      summary: 'Shows the workspace of the caller.',
+      permission: 'workspace.read',
+      response: tenant,
+      handle: ({ principal }) => tenants.load(principal),
+    }),
+    defineRoute({
+      id: 'tenant.list',
+      method: 'GET',
+      path: '/api/v1/workspaces',
+      summary: 'Lists the workspaces this caller may act in: with a key, the one of the key.',
+      permission: 'workspace.read',
+      response: z.object({ items: z.array(tenant) }),
+      handle: async ({ principal }) => ({ items: [await tenants.load(principal)] }),
+    }),
+    defineRoute({
+      id: 'workspace.update',
+      method: 'PATCH',
+      path: '/api/v1/workspace',
+      summary: 'Renames the workspace.',
+      permission: 'workspace.update',
+      body: z.strictObject({ name: z.string().min(1).max(80) }),
+      response: tenant,
+      handle: ({ principal, body }) => tenants.rename(principal, body.name),
+    }),
+    defineRoute({
+      id: 'member.list',
+      method: 'GET',
+      path: '/api/v1/members',
+      summary: 'Lists the people of the workspace and their roles.',
+      permission: 'member.read',
+      response: z.object({ items: z.array(member).readonly() }),
+      handle: async ({ principal }) => ({ items: await members.list(principal) }),
+    }),
+    defineRoute({
+      id: 'member.change_role',
+      method: 'PATCH',
+      path: '/api/v1/members/{personId}',
+      summary: 'Changes a member’s role, never above one’s own.',
+      permission: 'member.manage',
+      params: z.strictObject({ personId: idParam('person') }),
+      body: z.strictObject({ role }),
+      response: member,
+      handle: ({ principal, params, body }) =>
+        members.changeRole(principal, brand<'person'>(params.personId), body.role),
+    }),
+    defineRoute({
+      id: 'member.remove',
+      method: 'DELETE',
+      path: '/api/v1/members/{personId}',
+      summary: 'Ends a membership, and with it the person’s keys and agent sessions here.',
+      permission: 'member.read', // leaving is everybody’s right; removing somebody else is checked where it happens
+      params: z.strictObject({ personId: idParam('person') }),
+      handle: async ({ principal, params }) => {
+        if (principal.kind === 'api_key') throw new AppError('auth.forbidden', 'An API key cannot remove members.')
+        await members.remove(principal, brand<'person'>(params.personId))
+        return undefined
+      },
+    }),
+  ]
+}
