@@ -121,6 +121,18 @@ function inspectPage() {
     const isInSentence = control.matches('.link') && control.parentElement?.matches('p, span')
     if (height < 40 && !isInSentence) problems.push(`target ${Math.round(height)} px high: ${name}`)
   }
+  for (const control of controls) {
+    const parent = control.parentElement
+    if (
+      parent === null ||
+      control.closest('.sr-only, .overflow-x-auto') ||
+      control.getAttribute('aria-hidden') === 'true'
+    )
+      continue
+    const spill = control.getBoundingClientRect().right - parent.getBoundingClientRect().right
+    if (spill > 1 && getComputedStyle(control).position !== 'fixed')
+      problems.push(`sticks out by ${Math.round(spill)} px: ${control.textContent?.slice(0, 40)}`)
+  }
   const ids = [...document.querySelectorAll('[id]')].map((one) => one.id)
   for (const id of new Set(ids.filter((one, index) => ids.indexOf(one) !== index)))
     problems.push(`id used twice: ${id}`)
@@ -134,6 +146,102 @@ function inspectPage() {
     last = level
   }
   return problems
+}
+
+/**
+ * What opens only when used. Each ends in a picture of its own.
+ *
+ * @type {Record<string, { screen: string, use: (page: import('@playwright/test').Page) => Promise<void>, width?: number }>}
+ */
+const uses = {
+  'sheet-more': {
+    screen: 'connections',
+    width: 390,
+    use: (page) => page.getByRole('button', { name: 'More' }).click(),
+  },
+  'menu-user': {
+    screen: 'connections',
+    width: 1440,
+    use: (page) => page.getByRole('button', { name: /Account of/ }).click(),
+  },
+  'menu-workspace': {
+    screen: 'connections',
+    width: 1440,
+    use: (page) => page.getByRole('button', { name: /Workspace/ }).click(),
+  },
+  'dialog-create-agent': {
+    screen: 'agents',
+    use: async (page) => {
+      await page.getByRole('button', { name: 'Create agent' }).click()
+      await page.getByLabel('Name').fill('Claude')
+      await page.getByRole('dialog').getByRole('button', { name: 'Create agent' }).click()
+      await page.getByText('This name is taken.').waitFor()
+      if ((await page.getByLabel('Name').inputValue()) !== 'Claude') throw new Error('a refusal lost what was typed')
+    },
+  },
+  'dialog-disconnect': {
+    screen: 'connection-active',
+    use: async (page) => {
+      await page.getByRole('button', { name: 'Disconnect' }).click()
+      await page.getByRole('alertdialog').getByRole('textbox').fill('ann@example.com')
+      await page.getByRole('alertdialog').getByRole('button', { name: 'Disconnect' }).click()
+      await page.getByText('The connection changed meanwhile.').waitFor()
+    },
+  },
+  'dialog-secret': {
+    screen: 'agent-connect',
+    use: async (page) => {
+      await page.getByRole('button', { name: 'New session key' }).click()
+      await page.getByLabel('Where it will be used').fill('laptop')
+      await page.getByRole('button', { name: 'Create key' }).click()
+      await page.getByText('Copy it now').waitFor()
+      await page.keyboard.press('Escape')
+      await page.getByRole('button', { name: 'Show session key' }).click()
+    },
+  },
+  'login-refused': {
+    screen: 'login',
+    use: async (page) => {
+      await page.getByLabel('E-mail').fill('ann@example.com')
+      await page.getByLabel('Password', { exact: true }).fill('wrong')
+      await page.getByRole('button', { name: 'Sign in', exact: true }).click()
+      await page.getByText('is not right').waitFor()
+      if ((await page.getByLabel('E-mail').inputValue()) === '') throw new Error('a refusal lost what was typed')
+    },
+  },
+  'login-mail': {
+    screen: 'login',
+    use: async (page) => {
+      await page.getByRole('button', { name: 'Sign in with a link by mail' }).click()
+      await page.getByLabel('E-mail').fill('ann@example.com')
+      await page.getByRole('button', { name: 'Send me a sign-in link' }).click()
+      await page.getByText('Look into your mail').waitFor()
+    },
+  },
+  'tools-unsaved': {
+    screen: 'agent-tools',
+    use: async (page) => {
+      await page.getByLabel('Create draft').click()
+      await page.getByText('not saved').waitFor()
+    },
+  },
+  'button-reason': {
+    screen: 'connection-auditor',
+    use: async (page) => {
+      await page.getByRole('button', { name: 'Disconnect' }).click()
+      await page.getByRole('tooltip').waitFor()
+    },
+  },
+  'theme-chosen': {
+    screen: 'connections',
+    width: 1440,
+    use: async (page) => {
+      await page.getByRole('radio', { name: 'Dark' }).click()
+      await page.reload({ waitUntil: 'networkidle' })
+      const theme = await page.evaluate(() => document.documentElement.dataset['theme'])
+      if (theme !== 'dark') throw new Error('the server did not write the chosen theme')
+    },
+  },
 }
 
 const copy = await copyTree()
@@ -183,7 +291,7 @@ async function photograph(base) {
     const finder = await browser.newPage()
     await finder.goto(`${base}/index`, { timeout: 120_000 })
     const all = await finder.locator('a[href^="/gallery/"]').allTextContents()
-    const wanted = options.only?.split(',') ?? all
+    const wanted = options.only?.split(',') ?? [...all, ...Object.keys(uses)]
     for (const theme of themes) {
       for (const width of widths) {
         const context = await browser.newContext({
@@ -193,6 +301,8 @@ async function photograph(base) {
           reducedMotion: 'reduce',
         })
         for (const name of wanted) {
+          const use = uses[name]
+          if (use?.width !== undefined && use.width !== width) continue
           const page = await context.newPage()
           /** @type {string[]} */
           const problems = []
@@ -204,10 +314,11 @@ async function photograph(base) {
             problems.push(`${message.text().slice(0, 300)} (${message.location().url})`)
           })
           page.on('pageerror', (error) => problems.push(error.message.slice(0, 400)))
-          await page.goto(`${base}/${name}`, { waitUntil: 'networkidle', timeout: 120_000 })
+          await page.goto(`${base}/${use?.screen ?? name}`, { waitUntil: 'networkidle', timeout: 120_000 })
+          if (use !== undefined) await use.use(page).catch((error) => problems.push(String(error)))
           problems.push(...(await page.evaluate(inspectPage)))
           await page.evaluate(() => document.querySelector('nextjs-portal')?.remove())
-          await page.screenshot({ path: path.join(out, `${name}-${width}-${theme}.png`), fullPage: true })
+          await page.screenshot({ path: path.join(out, `${name}-${width}-${theme}.png`), fullPage: use === undefined })
           for (const problem of new Set(problems)) console.log(`${name} ${width} ${theme}: ${problem}`)
           count += problems.length
           await page.close()

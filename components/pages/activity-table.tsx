@@ -125,11 +125,10 @@ const columns: readonly Column<ActivityRow>[] = [
     key: 'duration',
     header: 'Took',
     align: 'end',
-    cell: (row) => (
-      <span className="text-muted tabular-nums">
-        {row.durationMs === undefined ? '–' : formatDuration(row.durationMs)}
-      </span>
-    ),
+    cell: (row) =>
+      row.durationMs === undefined ? null : (
+        <span className="whitespace-nowrap text-muted tabular-nums">{formatDuration(row.durationMs)}</span>
+      ),
   },
   { key: 'at', header: 'When', align: 'end', cell: (row) => <Time at={row.at} className="text-muted" /> },
 ]

@@ -33,7 +33,8 @@ export interface ConnectionDetailData extends ConnectionSummary {
   readonly stateSince?: string | undefined
 }
 
-const dead: readonly ConnectionSummary['state'][] = ['disconnected', 'revoked']
+/** States in which a missing permission is what stands between the person and the tools. */
+const usable: readonly ConnectionSummary['state'][] = ['active', 'refreshing', 'degraded']
 
 export function ConnectionDetail({
   connection,
@@ -49,7 +50,7 @@ export function ConnectionDetail({
 }) {
   const reconnect = useAction<undefined, { readonly ok: true; readonly value: { redirectTo: string } }>(onReconnect)
   const [isLeaving, setLeaving] = useState(false)
-  const isDead = dead.includes(connection.state)
+  const isUsable = usable.includes(connection.state)
   const notYours = canManage ? undefined : 'Your role may look at connections, not change them.'
 
   const goReconnect = async () => {
@@ -112,7 +113,7 @@ export function ConnectionDetail({
       <div className="space-y-4">
         {reconnect.error === undefined ? null : <Alert tone="danger" title={reconnect.error.message} />}
         <StateNotice connection={connection} action={reconnectButton('primary')} />
-        {connection.missingScopes.length === 0 || isDead ? null : (
+        {connection.missingScopes.length === 0 || !isUsable ? null : (
           <Alert
             tone="warning"
             title={
@@ -203,9 +204,7 @@ export function ConnectionDetail({
                         value: <code className="font-mono text-[0.9em]">{connection.subjectId}</code>,
                       },
                     ]),
-                ...(connection.isSandbox
-                  ? [{ key: 'Kind', value: <Badge tone="info">Sandbox, made-up data</Badge> }]
-                  : []),
+                ...(connection.isSandbox ? [{ key: 'Kind', value: <Badge tone="info">Sandbox</Badge> }] : []),
               ]}
             />
           </CardBody>

@@ -96,7 +96,7 @@ export function FirstRunGuide({
             {state(2) === 'current' ? (
               <Button asChild variant="primary">
                 <Link href={`/agents/${agent.id}?tab=connect`}>
-                  Get a session key and the snippet <ArrowRight aria-hidden />
+                  Get a session key <ArrowRight aria-hidden />
                 </Link>
               </Button>
             ) : null}

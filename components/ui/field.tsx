@@ -59,9 +59,9 @@ export function Field({
         'aria-invalid': error === undefined ? undefined : true,
         'aria-required': required || undefined,
       })}
-      <div aria-live="polite" className="mt-0">
+      <div aria-live="polite" className="empty:mb-0">
         {error === undefined ? null : (
-          <p id={errorId} className="mt-1.5 flex items-start gap-1.5 text-sm text-danger-ink">
+          <p id={errorId} className="flex items-start gap-1.5 text-sm text-danger-ink">
             <CircleAlert aria-hidden className="mt-0.5 size-4 shrink-0" />
             {error}
           </p>

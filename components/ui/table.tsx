@@ -5,6 +5,7 @@ import { cn } from '@/components/cn'
 export interface Column<Row> {
   readonly key: string
   readonly header: string
+  /** Null where there is nothing to say: a card then leaves the line out. */
   readonly cell: (row: Row) => ReactNode
   /** The cell that names the row: a row header, and the card's title on a phone. Exactly one column. */
   readonly isRowHeader?: boolean
@@ -61,6 +62,7 @@ export function DataTable<Row>({
               {columns.map((column) => {
                 const isHeader = column.isRowHeader === true
                 const Cell = isHeader ? 'th' : 'td'
+                const content = column.cell(row)
                 return (
                   <Cell
                     key={column.key}
@@ -69,6 +71,8 @@ export function DataTable<Row>({
                     className={cn(
                       'flex min-w-0 items-center justify-between gap-4 py-1 text-left font-normal md:table-cell md:px-4 md:py-3 md:align-middle first:md:pl-5 last:md:pr-5',
                       isHeader && 'pb-2 md:pb-3',
+                      // A card need not say what is not there; a column must keep its place.
+                      content === null && 'hidden',
                       column.align === 'end' && 'md:text-right',
                       column.className,
                     )}
@@ -86,7 +90,7 @@ export function DataTable<Row>({
                         column.align === 'end' && 'md:text-right',
                       )}
                     >
-                      {column.cell(row)}
+                      {content}
                     </div>
                   </Cell>
                 )
