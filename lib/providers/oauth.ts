@@ -59,7 +59,7 @@ interface Capture {
 export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
   const { definition, app, clientSecret, egress, clock } = options
   const { endpoints, scopes } = definition
-  const isPlain = Object.values(endpoints).some((url) => url.startsWith('http:'))
+  const isPlain = Object.values<string>({ ...endpoints }).some((url) => url.startsWith('http:'))
   let signingKeys: oc.ExportedJWKSCache | undefined
 
   const configure = (customFetch: oc.CustomFetch): oc.Configuration => {
@@ -126,8 +126,10 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
     const now = Math.floor(Date.now() / 1000)
     if (signingKeys !== undefined && (now - signingKeys.uat) * 1000 < JWKS_MAX_AGE_MS) return undefined
     try {
-      const keys: unknown = await (await fetchSigningKeys(endpoints.jwks)).json()
-      if (!isObject(keys) || !Array.isArray(keys['keys'])) return { kind: 'weather', code: 'signing_keys_unreadable' }
+      const response = await fetchSigningKeys(endpoints.jwks)
+      const keys: unknown = await response.json()
+      if (!response.ok || !isObject(keys) || !Array.isArray(keys['keys']))
+        return { kind: 'weather', code: 'signing_keys_unreadable' }
       signingKeys = { jwks: { keys: keys['keys'].filter(isObject) }, uat: now }
       return undefined
     } catch {
