@@ -8,7 +8,7 @@ const layers = [
   ['lib/(refresh|notifications|oauth-server)/'],
   ['lib/(broker|tools)/'],
   ['lib/mcp/'],
-  ['app/', 'workers/', 'gateway/', 'cli/'],
+  ['app/', 'workers/', 'gateway/', 'cli/', 'wiring/'],
 ]
 
 /** Each vendor is named in one place, so it can be read, faked and replaced there. */
@@ -69,7 +69,7 @@ export default {
       comment: 'Only the broker, the refresh engine and the connection flows may open a credential.',
       severity: 'error',
       from: {
-        pathNot: `^lib/(vault|broker|refresh|connections)/|^(gateway|workers|cli)/(main|wire|deps)\\.ts$|${tests}`,
+        pathNot: `^lib/(vault|broker|refresh|connections)/|^wiring/|${tests}`,
       },
       to: { path: '^lib/vault/credential\\.ts$', dependencyTypesNot: ['type-only'] },
     },
@@ -78,12 +78,12 @@ export default {
       comment: 'A remote-code bug in the pages must find neither keys nor queue in its module graph.',
       severity: 'error',
       from: { path: '^(app|components)/|^proxy\\.ts$' },
-      to: { path: '^lib/(vault|queue|refresh|broker|connections|providers|egress|mcp)/', reachable: true },
+      to: { path: '^(lib/(vault|queue|refresh|broker|connections|providers|egress|mcp)|wiring|gateway|workers)/', reachable: true },
     },
     {
       name: 'product-does-not-know-the-sandbox',
       severity: 'error',
-      from: { path: '^(lib|app|gateway|workers|cli|components)/', pathNot: tests },
+      from: { path: '^(lib|app|gateway|workers|cli|components|wiring)/', pathNot: tests },
       to: { path: '^sandbox/' },
     },
     { name: 'testing-is-for-tests', severity: 'error', from: { pathNot: tests }, to: { path: '^lib/testing/' } },
@@ -102,7 +102,7 @@ export default {
     ...Object.entries(homes).map(([vendor, home]) => ({
       name: `one-home-for-${vendor.replace(/[^a-z0-9]+/g, '-')}`,
       severity: 'error',
-      from: { path: '^(app|lib|gateway|workers|components|cli|sandbox)/', pathNot: `${home}|${tests}` },
+      from: { path: '^(app|lib|gateway|workers|components|cli|wiring|sandbox)/', pathNot: `${home}|${tests}` },
       to: { path: `node_modules/${vendor}/` },
     })),
   ],

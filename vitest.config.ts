@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   resolve: { alias: { '@': path.resolve(import.meta.dirname) } },
   test: {
-    include: ['{lib,gateway,workers,cli,sandbox,launcher,app,bench}/**/*.test.{ts,tsx}', 'e2e/**/*.test.ts'],
+    include: ['{lib,gateway,workers,cli,wiring,sandbox,launcher,app,bench}/**/*.test.{ts,tsx}', 'e2e/**/*.test.ts'],
     exclude: ['node_modules/**', '.next/**', '.build/**'],
     globalSetup: ['lib/testing/global-setup.ts'],
     environment: 'node',

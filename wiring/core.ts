@@ -1,0 +1,158 @@
+/**
+ * The domains put together once, for gateway, worker and command line alike.
+ *
+ * @module
+ */
+import path from 'node:path'
+
+import { createAudit, type Audit } from '@/lib/audit/audit'
+import { createAuditReader, type AuditReader } from '@/lib/audit/read'
+import type { AuditKeys } from '@/lib/audit/seal'
+import { systemClock, type Clock } from '@/lib/clock'
+import type { Config } from '@/lib/config'
+import { createAppDb, type AppDb } from '@/lib/db/app-db'
+import { createVaultDb, type VaultDb } from '@/lib/db/vault-db'
+import { createEgress, type Egress } from '@/lib/egress/egress'
+import { AppError } from '@/lib/errors'
+import { brand } from '@/lib/ids'
+import type { Log } from '@/lib/log'
+import type { Providers } from '@/lib/providers/client'
+import { createProviders } from '@/lib/providers/registry'
+import { createRefresher, type Refresher } from '@/lib/refresh/refresher'
+import { createCredentials, type Credentials } from '@/lib/vault/credential'
+import type { OnIntegrityAlarm } from '@/lib/vault/integrity'
+import { createMirror, type Mirror } from '@/lib/vault/mirror'
+import { openKeys } from '@/lib/vault/readiness'
+import { createSpool, type Spool } from '@/lib/vault/spool'
+import type { TenantKeys } from '@/lib/vault/tenant-keys'
+
+export interface Core {
+  readonly config: Config
+  readonly log: Log
+  readonly clock: Clock
+  readonly appDb: AppDb
+  readonly vaultDb: VaultDb
+  /** Why no credential may be opened; undefined when they may. */
+  readonly notReady: string | undefined
+  readonly egress: Egress
+  readonly providers: Providers
+  readonly audit: Audit
+  readonly auditReader: AuditReader
+  readonly keys: TenantKeys
+  readonly credentials: Credentials
+  readonly mirror: Mirror
+  readonly spool: Spool
+  readonly refresher: Refresher
+  /** Finishes refreshes and records under way, then lets go of databases and sockets. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens databases and keys. With keys missing it still answers, and every use of one fails with
+ * `vault.key_unavailable`: data without its keys must not be taken for a first run.
+ *
+ * @throws AppError `config.invalid` when a database URL is missing
+ */
+export async function createCore(
+  config: Config,
+  log: Log,
+  options: { readonly poolSize?: number } = {},
+): Promise<Core> {
+  const { databaseUrl, vaultDatabaseUrl } = config
+  if (databaseUrl === undefined || vaultDatabaseUrl === undefined)
+    throw new AppError('config.invalid', 'DATABASE_URL, VAULT_DATABASE_URL: both are needed')
+  const clock = systemClock
+  const pool = { max: options.poolSize ?? 10 }
+  const appDb = createAppDb(databaseUrl, pool)
+  const vaultDb = createVaultDb(vaultDatabaseUrl, pool)
+  const opened = await openKeys({
+    vaultDb,
+    kekFile: config.kek.file,
+    keyStoreDir: config.keyStoreDir,
+    hasAuditData: (tenantId) => hasAuditData(appDb, tenantId),
+  })
+  const keys = opened.ok ? opened.keys : lockedKeys(opened.reason)
+
+  const audit = createAudit({
+    databaseUrl,
+    appDb,
+    vaultDb,
+    keys: auditKeys(keys),
+    clock,
+    log,
+    spoolDir: path.join(config.dataDir, 'spool', 'audit'),
+  })
+  const onIntegrityAlarm: OnIntegrityAlarm = (alarm) =>
+    audit.never(null, {
+      tenantId: alarm.tenantId,
+      action: 'vault.integrity_alarm',
+      actor: { kind: 'system' },
+      connectionId: brand<'connection'>(alarm.connectionId),
+      reason: alarm.reason,
+      detail: { field: alarm.field, generation: alarm.generation },
+    })
+  const egress = createEgress({ ...config.egress, production: config.production })
+  const providers = createProviders({ config, egress, clock })
+  const mirror = createMirror(appDb)
+  const credentials = createCredentials({ vaultDb, keys, mirror, clock, log, onIntegrityAlarm })
+  const spool = createSpool({ folder: path.join(config.dataDir, 'spool', 'refresh'), keys, onIntegrityAlarm, log })
+  const refresher = createRefresher({ vaultDb, credentials, mirror, providers, journal: spool, log })
+
+  return {
+    config,
+    log,
+    clock,
+    appDb,
+    vaultDb,
+    notReady: opened.ok ? undefined : opened.reason,
+    egress,
+    providers,
+    audit,
+    auditReader: createAuditReader({ appDb, audit }),
+    keys,
+    credentials,
+    mirror,
+    spool,
+    refresher,
+    async close() {
+      await refresher.drain()
+      await credentials.settled()
+      await audit.close()
+      await egress.close()
+      await Promise.all([appDb.close(), vaultDb.close()])
+    },
+  }
+}
+
+/** The audit's view of the tenant keys: its own purpose and nothing else. */
+function auditKeys(keys: TenantKeys): AuditKeys {
+  return {
+    audit: (tenantId) => keys.current(tenantId, 'audit'),
+    auditAt: (tenantId, version) => keys.at(tenantId, 'audit', version),
+  }
+}
+
+function lockedKeys(reason: string): TenantKeys {
+  const refuse = () =>
+    Promise.reject(
+      new AppError(
+        'vault.key_unavailable',
+        'The service cannot open credentials now. Its operator has been told why.',
+        {
+          internal: { reason },
+        },
+      ),
+    )
+  return { current: refuse, at: refuse, destroy: refuse }
+}
+
+async function hasAuditData(appDb: AppDb, tenantId: string): Promise<boolean> {
+  const id = brand<'tenant'>(tenantId)
+  return appDb.tenant(id, async (tx) => {
+    const sealed = await tx.auditRecord.findFirst({
+      where: { tenantId: id, keyVersion: { not: null } },
+      select: { id: true },
+    })
+    return sealed !== null
+  })
+}
