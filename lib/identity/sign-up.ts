@@ -18,7 +18,7 @@ import { insertTenant } from '../tenancy/tenants'
 import { isSecret, SECRET_PREFIX } from './cookies'
 import { parseDisplayName } from './display-name'
 import { parseEmailAddress, type EmailAddress } from './email-address'
-import { askForLink, inspectLink, spendLink } from './email-tokens'
+import { askForLink, inspectLink, spendLink, type LinkPurpose } from './email-tokens'
 import type { SignInLimits } from './limits'
 import { queueMail, type AnnounceMail } from './outgoing-mail'
 import { checkNewPassword } from './password-policy'
@@ -42,6 +42,9 @@ export interface SignUp {
   prepareFirstLink(): Promise<string | undefined>
   /** @throws AppError `auth.link_invalid` when the link was used or replaced, or somebody exists already */
   useFirstLink(secret: string, input: NewWorkspace & { readonly email: string }, visitor: Visitor): Promise<Ticket>
+  /** What an open link is for and for whom; spends nothing. @throws AppError `auth.link_invalid` */
+  inspectFirstLink(secret: string, network: string): Promise<{ readonly purpose: 'setup' }>
+  inspectLink(secret: string, network: string): Promise<{ readonly purpose: LinkPurpose; readonly email: string }>
   /** @throws AppError `auth.forbidden` where strangers may not sign up. Says nothing about the address. */
   askToSignUp(email: string, visitor: Visitor): Promise<void>
   /** @throws AppError `auth.link_invalid` */
@@ -68,7 +71,7 @@ export function createSignUp(deps: SignUpDependencies): SignUp {
   const file = path.join(deps.dataDir, 'signup-link')
 
   // 256 random bits are not guessed: only the noise of one network is stopped, so that no crowd can close the door.
-  const countLink = (visitor: Visitor) =>
+  const countLink = (visitor: Pick<Visitor, 'network'>) =>
     limits.count('link', { network: visitor.network, isKnown: () => Promise.resolve(true) })
 
   /** Person, workspace, session and the records of it, in the caller's transaction. */
@@ -103,6 +106,13 @@ export function createSignUp(deps: SignUpDependencies): SignUp {
     return { personId, ...session }
   }
 
+  async function isFirstLinkOpen(secret: string): Promise<boolean> {
+    if (!isSecret(SECRET_PREFIX.setupLink, secret)) return false
+    const open = await appDb.global.$queryRaw<unknown[]>`
+      SELECT 1 FROM setup_link WHERE secret_hash = ${hashSecret(secret)} AND used_at IS NULL`
+    return open.length > 0
+  }
+
   return {
     async prepareFirstLink() {
       const isFirst = await appDb.transaction(async (tx) => {
@@ -129,19 +139,13 @@ export function createSignUp(deps: SignUpDependencies): SignUp {
       const name = parseDisplayName(input.name, 'name')
       const workspaceName = parseDisplayName(input.workspaceName, 'workspaceName')
       checkNewPassword(input.password, { email: email.address, name, workspaceName })
-      const secretHash = hashSecret(secret)
       // Looked at before hashing, so that a wrong link costs nobody an argon2 computation.
-      const open = isSecret(SECRET_PREFIX.setupLink, secret)
-        ? await appDb.global.$queryRaw<
-            unknown[]
-          >`SELECT 1 FROM setup_link WHERE secret_hash = ${secretHash} AND used_at IS NULL`
-        : []
-      if (open.length === 0) throw linkInvalid()
+      if (!(await isFirstLinkOpen(secret))) throw linkInvalid()
       const passwordHash = await passwords.hash(input.password)
 
       const { ticket, mailId } = await appDb.transaction(async (tx) => {
         const spent = await tx.$executeRaw`
-          UPDATE setup_link SET used_at = now() WHERE secret_hash = ${secretHash} AND used_at IS NULL`
+          UPDATE setup_link SET used_at = now() WHERE secret_hash = ${hashSecret(secret)} AND used_at IS NULL`
         if (spent !== 1 || (await tx.person.count({ take: 1 })) > 0) throw linkInvalid()
         const made = await make(
           tx,
@@ -160,6 +164,19 @@ export function createSignUp(deps: SignUpDependencies): SignUp {
       await rm(file, { force: true })
       await deps.announceMail(mailId)
       return ticket
+    },
+
+    async inspectFirstLink(secret, network) {
+      await countLink({ network })
+      if (!(await isFirstLinkOpen(secret))) throw linkInvalid()
+      return { purpose: 'setup' }
+    },
+
+    async inspectLink(secret, network) {
+      await countLink({ network })
+      const link = await inspectLink(appDb.global, secret)
+      if (link === undefined) throw linkInvalid()
+      return { purpose: link.purpose, email: link.email }
     },
 
     async askToSignUp(email, visitor) {
