@@ -13,8 +13,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import process from 'node:process'
 
-import { buildEnvironment } from './environment.mjs'
-import { ROOT, StepFailed, readFileIfAny, run, step, tail } from './steps.mjs'
+import { ROOT, StepFailed, attempt, readFileIfAny, run, step } from './steps.mjs'
 
 const STAMP = join(ROOT, 'node_modules', '.portcullis-installed')
 
@@ -57,12 +56,12 @@ export async function install() {
     npm !== undefined && /^npm(-cli\.js)?$/.test(basename(npm)) && existsSync(npm) ? [process.execPath, npm] : ['npm']
   await step('installing packages from the lockfile', async (say) => {
     const args = ['ci', '--ignore-scripts', '--include=dev', '--include=optional', '--no-audit', '--no-fund']
-    try {
-      await run('npm ci', String(command), [...first, ...args], { env: buildEnvironment() })
-    } catch (error) {
-      // A registry that drops a connection is weather; anything else fails the same way again, and is then shown.
-      say(`npm ci failed, trying once more (${tail(error instanceof Error ? error.message : '', 1)})`)
-      await run('npm ci', String(command), [...first, ...args], { env: buildEnvironment() })
+    // What is in npm's cache was checked against the lockfile's digests: asking the registry about it again takes longer
+    // than unpacking it.
+    const { code } = await attempt(String(command), [...first, ...args, '--prefer-offline'])
+    if (code !== 0) {
+      say('once more, asking the registry for everything')
+      await run('npm ci', String(command), [...first, ...args])
     }
     stamp()
   })
