@@ -72,9 +72,11 @@ export interface Attempts {
   /** False when the lease is no longer this attempt's. */
   renew(attempt: Attempt, leaseMs: number): Promise<boolean>
   /** Writes down that an answer was lost, before anything is tried again. False when the attempt was superseded. */
-  countUnknown(attempt: Attempt, leaseMs: number): Promise<boolean>
+  countUnknown(attempt: Attempt, unknownOutcomes: number, leaseMs: number): Promise<boolean>
   /** Stores the answer of a finished attempt, whether its process is the one that asked or found it in the spool. Safe to repeat. */
   save(answer: AnswerOf, tokens: StoredTokens, cause: 'refresh' | 'recovery'): Promise<SaveResult>
+  /** Clears a lease that ran out on a credential that is not to be refreshed; what its attempt came to stays unknown. */
+  dropLease(row: CredentialRow): Promise<void>
   /** Ends the attempt without new tokens. False when it was superseded: nothing changed. */
   conclude(attempt: Attempt, conclusion: Conclusion): Promise<boolean>
 }
@@ -122,15 +124,25 @@ export function createAttempts(deps: {
       return count === 1
     },
 
-    async countUnknown({ tenantId, connectionId, id, generation, row }, leaseMs) {
+    async countUnknown({ tenantId, connectionId, id, generation }, unknownOutcomes, leaseMs) {
       const count = await vaultDb.tenant(
         tenantId,
         (tx) => tx.$executeRaw`
-          UPDATE credential SET unknown_outcomes = ${row.unknownOutcomes + 1}, updated_at = clock_timestamp(),
+          UPDATE credential SET unknown_outcomes = ${unknownOutcomes}, updated_at = clock_timestamp(),
               lease_until = clock_timestamp() + ${leaseMs} * interval '1 millisecond'
            WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId} AND generation = ${generation} AND attempt_id = ${id}`,
       )
       return count === 1
+    },
+
+    async dropLease({ tenantId, connectionId, attemptId }) {
+      await vaultDb.tenant(
+        tenantId,
+        (tx) => tx.$executeRaw`
+          UPDATE credential SET lease_owner = NULL, lease_until = NULL, unknown_outcomes = unknown_outcomes + 1
+           WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId} AND attempt_id = ${attemptId}
+             AND lease_until < clock_timestamp()`,
+      )
     },
 
     async save(answer, tokens, cause) {

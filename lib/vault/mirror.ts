@@ -18,12 +18,12 @@ export interface Floor {
 export interface Mirror {
   /** Undefined while a connection is being made: vault first, then the application database. */
   floor(tenantId: TenantId, connectionId: string): Promise<Floor | undefined>
-  /** Never lowers it. Scopes are copied with the generation they came with. */
+  /** Never lowers it. Scopes are copied with the generation they came with; null leaves them. */
   raiseFloor(
     tenantId: TenantId,
     connectionId: string,
     generation: number,
-    grantedScopes: readonly string[],
+    grantedScopes: readonly string[] | null,
   ): Promise<void>
   /** A copy that is newer stays. */
   copyState(
@@ -47,7 +47,7 @@ export function createMirror(appDb: AppDb): Mirror {
       await appDb.tenant(
         tenantId,
         (tx) => tx.$executeRaw`
-          UPDATE connection SET credential_generation = ${generation}, granted_scopes = ${[...grantedScopes]}
+          UPDATE connection SET credential_generation = ${generation}, granted_scopes = COALESCE(${grantedScopes === null ? null : [...grantedScopes]}::text[], granted_scopes)
            WHERE tenant_id = ${tenantId} AND id = ${connectionId} AND credential_generation < ${generation}`,
       )
     },

@@ -1,0 +1,623 @@
+/**
+ * Keeps access tokens current, each refresh token spent once however many callers, processes and machines ask.
+ *
+ * Within a process callers share one flight. Between processes a lease in the database, claimed by compare-and-set and
+ * committed before the provider is called, makes the others wait; they poll and hold no connection. The answer is on disk
+ * before it is in the database, and the save holds only for the generation and the attempt it belongs to. Nobody's abort
+ * and no shutdown interrupts a refresh: its own deadline does, and then the outcome is unknown, with one policy per mode.
+ *
+ * @module
+ */
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+
+import type { VaultDb } from '../db/vault-db'
+import { AppError, notFound } from '../errors'
+import { brand, type ConnectionId, type TenantId } from '../ids'
+import type { Log } from '../log'
+import type { RefreshResult, TokenFailure } from '../providers/client'
+import type { RefreshMode } from '../providers/definition'
+import type { Secret } from '../secret'
+import type { AnswerOf, Attempt, Conclusion, SaveResult, StoredTokens } from '../vault/attempt'
+import type { Credentials, OpenCredential } from '../vault/credential'
+import type { Mirror } from '../vault/mirror'
+import type { CredentialRow } from '../vault/row'
+import type { Spool } from '../vault/spool'
+import { isUsable, type ConnectionState } from '../vault/state'
+import { judge, lostRotation, mayResend } from './policy'
+
+/** What a refresh needs of a provider; `ProviderClient` has it. */
+export interface RefreshingClient {
+  readonly definition: { readonly refreshMode: RefreshMode }
+  readonly app: { readonly key: string }
+  refresh(refreshToken: Secret, options: { readonly signal?: AbortSignal }): Promise<RefreshResult>
+}
+
+export interface RefreshingProviders {
+  get(name: string): RefreshingClient | undefined
+}
+
+export interface AccessToken {
+  readonly token: Secret
+  readonly generation: number
+  readonly grantedScopes: readonly string[]
+}
+
+/** What the provider's refusal of an access token said beyond its status. */
+export interface Refusal {
+  /** `expired`: refresh however young the token is. `revoked`: a documented statement that the grant is gone. */
+  readonly documented?: 'expired' | 'revoked'
+}
+
+export interface Refresher {
+  /**
+   * A token that is good for a call now.
+   *
+   * @throws AppError `connection.reauthorization_required`, `connection.already_revoked`, `connection.not_ready`,
+   *   `provider.unavailable`, `provider.rejected`, `provider.misconfigured`, `vault.unreadable`, `vault.key_unavailable`,
+   *   `service.unavailable`, `resource.not_found`
+   */
+  accessToken(
+    tenantId: TenantId,
+    connectionId: ConnectionId,
+    options: { readonly minGeneration: number },
+  ): Promise<AccessToken>
+  /**
+   * A newer token than the one a provider just refused: one that is there already, or one refresh.
+   *
+   * @throws AppError as `accessToken`; `provider.rejected` when the refused token is too young to be at fault
+   */
+  afterUnauthorized(
+    tenantId: TenantId,
+    connectionId: ConnectionId,
+    usedGeneration: number,
+    refusal?: Refusal,
+  ): Promise<AccessToken>
+  /** Refreshes up to `limit` connections that are due. @returns how many it looked at */
+  refreshDue(limit: number): Promise<number>
+  /** Saves answers found in the spool and takes over attempts whose process is gone. For boot and for a schedule. */
+  recoverAbandoned(limit?: number): Promise<{ replayed: number; recovered: number }>
+  /** Resolves when no refresh is under way and what they left to do is done. */
+  drain(): Promise<void>
+}
+
+export interface RefreshTiming {
+  /** Deadline of one request to the provider. */
+  readonly providerMs: number
+  /** How long a lease holds without a sign of life. */
+  readonly leaseMs: number
+  readonly renewMs: number
+  /** How long saving an answer is tried from memory. */
+  readonly saveMs: number
+  /** How long a caller waits for a refresh. The refresh itself goes on. */
+  readonly callerMs: number
+  /** How long one flight waits for another process. */
+  readonly flightMs: number
+  readonly pollMs: number
+  readonly pollMaxMs: number
+  /** A token is refreshed when less of its life is left; never more than a tenth of it. */
+  readonly marginMs: number
+  /** A younger token is not refreshed for being refused. */
+  readonly youngMs: number
+}
+
+export const REFRESH_TIMING: RefreshTiming = {
+  providerMs: 60_000,
+  leaseMs: 20_000,
+  renewMs: 6_000,
+  saveMs: 90_000,
+  callerMs: 30_000,
+  flightMs: 90_000,
+  pollMs: 20,
+  pollMaxMs: 500,
+  marginMs: 60_000,
+  youngMs: 60_000,
+}
+
+const PARALLEL = 8
+const BLOCKED_MS = 10 * 60_000
+const TROUBLE_MS = 60_000
+
+export interface RefresherDeps {
+  readonly credentials: Credentials
+  readonly providers: RefreshingProviders
+  readonly vaultDb: VaultDb
+  readonly mirror: Mirror
+  readonly journal: Spool
+  readonly log: Log
+  readonly timing?: Partial<RefreshTiming>
+  readonly monotonicMs?: () => number
+  readonly random?: () => number
+}
+
+type Cause = 'expiry' | 'due' | 'unauthorized' | 'recovery'
+
+export function createRefresher(deps: RefresherDeps): Refresher {
+  const { credentials, providers, vaultDb, mirror, journal, log } = deps
+  const { monotonicMs = () => performance.now(), random = Math.random } = deps
+  const timing = { ...REFRESH_TIMING, ...deps.timing }
+  const owner = `${hostname().slice(0, 40)}:${process.pid}:${randomBytes(6).toString('hex')}`
+  const flights = new Map<string, Promise<void>>()
+  const background = new Set<Promise<void>>()
+  /** Attempts of this process: their spooled answers are being saved already. */
+  const ownAttempts = new Set<string>()
+  const floorSeen = new Map<string, number>()
+
+  return {
+    async accessToken(tenantId, connectionId, { minGeneration }) {
+      const opened = await credentials.open(tenantId, connectionId, { minGeneration })
+      // Only what was opened is known to have the generation that its row claims.
+      if (opened.generation > minGeneration && opened.accessToken !== undefined)
+        raiseFloor(tenantId, connectionId, opened)
+      if (!isExpiring(opened, timing)) return usable(opened)
+      try {
+        await shared(tenantId, connectionId, { after: opened.generation, minGeneration, cause: 'expiry' })
+      } catch (error) {
+        // Near its end the token still works, and a provider that is unwell need not stop the call.
+        const isOver =
+          !(error instanceof AppError) || error.retry === 'after_reconnect' || error.code.startsWith('vault.')
+        const now = isOver ? opened : await credentials.open(tenantId, connectionId, { minGeneration })
+        if (isOver || now.accessLeftMs === null || now.accessLeftMs <= 0) throw error
+        return usable(now)
+      }
+      return usable(await credentials.open(tenantId, connectionId, { minGeneration: opened.generation }))
+    },
+
+    async afterUnauthorized(tenantId, connectionId, usedGeneration, refusal = {}) {
+      const row = await load(tenantId, connectionId, usedGeneration)
+      if (row.generation <= usedGeneration) {
+        refuseState(row.state)
+        if (row.refreshSealed === null) return refusedForGood(row, refusal)
+        if (row.accessAgeMs < timing.youngMs && refusal.documented === undefined)
+          throw new AppError('provider.rejected', 'The provider refuses a token that it issued just now.')
+        await shared(tenantId, connectionId, {
+          after: usedGeneration,
+          minGeneration: usedGeneration,
+          cause: 'unauthorized',
+        })
+      } else credentials.evict(tenantId, connectionId)
+      const opened = await credentials.open(tenantId, connectionId, { minGeneration: usedGeneration })
+      if (opened.generation <= usedGeneration) throw superseded()
+      return usable(opened)
+    },
+
+    async refreshDue(limit) {
+      const due = await vaultDb.global.$queryRaw<
+        DueWire[]
+      >`SELECT tenant_id, connection_id FROM due_refreshes(${limit}::integer)`
+      await inParallel(due.map(idsOf), async ({ tenantId, connectionId }) => {
+        const floor = await mirror.floor(tenantId, connectionId)
+        // Nobody may use it, so its grant is not kept fresh either.
+        if (floor !== undefined && floor.access !== 'allowed')
+          return credentials.postponeRefresh(tenantId, connectionId, BLOCKED_MS)
+        const row = await credentials.read(tenantId, connectionId)
+        if (row === undefined || row.refreshInMs === null || row.refreshInMs > 0 || !isUsable(row.state)) return
+        await flight(tenantId, connectionId, { after: row.generation, minGeneration: 0, cause: 'due' }).catch(
+          async (error: unknown) => {
+            // Whatever it is, one connection's trouble must not hold the head of the queue.
+            await credentials.postponeRefresh(tenantId, connectionId, TROUBLE_MS)
+            throw error
+          },
+        )
+      })
+      return due.length
+    },
+
+    async recoverAbandoned(limit = 200) {
+      let replayed = 0
+      for (const attemptId of (await journal.list()).slice(0, limit)) {
+        if (ownAttempts.has(attemptId)) continue
+        if (await replay(attemptId).catch(logFailure)) replayed += 1
+      }
+      const abandoned = await vaultDb.global.$queryRaw<
+        DueWire[]
+      >`SELECT tenant_id, connection_id FROM abandoned_attempts(${limit}::integer)`
+      await inParallel(abandoned.map(idsOf), async ({ tenantId, connectionId }) => {
+        const row = await credentials.read(tenantId, connectionId)
+        if (row === undefined || row.leaseOwner === null || (row.leaseLeftMs ?? 0) > 0) return
+        if (!isUsable(row.state)) return credentials.attempts.dropLease(row)
+        await flight(tenantId, connectionId, { after: row.generation, minGeneration: 0, cause: 'recovery' })
+      })
+      return { replayed, recovered: abandoned.length }
+    },
+
+    async drain() {
+      while (flights.size + background.size > 0) await Promise.allSettled([...flights.values(), ...background])
+      await credentials.settled()
+    },
+  }
+
+  // ------------------------------------------------------------------------------------------------ single flight
+
+  interface Wanted {
+    /** The generation that is no longer good enough. */
+    readonly after: number
+    readonly minGeneration: number
+    readonly cause: Cause
+  }
+
+  /** Waits for the flight of this connection, but not for ever: the flight has its own time, the caller another. */
+  async function shared(tenantId: TenantId, connectionId: ConnectionId, wanted: Wanted): Promise<void> {
+    const late = new AppError('provider.unavailable', 'Refreshing the access took too long. Try again shortly.', {
+      retryAfterSeconds: 5,
+    })
+    await withDeadline(flight(tenantId, connectionId, wanted), timing.callerMs, () => {
+      throw late
+    })
+  }
+
+  function flight(tenantId: TenantId, connectionId: ConnectionId, wanted: Wanted): Promise<void> {
+    const name = `${tenantId}/${connectionId}`
+    const underWay = flights.get(name)
+    if (underWay !== undefined) return underWay
+    const started = fly(tenantId, connectionId, wanted).finally(() => {
+      flights.delete(name)
+      // The work may have been another process's: what is remembered here is old.
+      credentials.evict(tenantId, connectionId)
+    })
+    started.catch(() => undefined) // callers may have left; each of them hears of a failure by itself
+    flights.set(name, started)
+    return started
+  }
+
+  async function fly(tenantId: TenantId, connectionId: ConnectionId, wanted: Wanted): Promise<void> {
+    const floor = await mirror.floor(tenantId, connectionId)
+    const minGeneration = Math.max(wanted.minGeneration, floor?.generation ?? 0)
+    const until = monotonicMs() + timing.flightMs
+    for (let poll = 0; monotonicMs() < until; poll += 1) {
+      const row = await load(tenantId, connectionId, minGeneration)
+      if (row.generation > wanted.after) return
+      refuseState(row.state)
+      if (row.refreshSealed === null) return expireForGood(row)
+      refuseBackoff(row, wanted.cause)
+      if (row.leaseOwner === null || (row.leaseLeftMs ?? 0) <= 0) {
+        // Its process died after the answer came: on this machine the answer is still there.
+        if (row.attemptId !== null && (await replay(row.attemptId))) continue
+        const attempt = await credentials.attempts.claim(row, owner, timing.leaseMs)
+        if (attempt !== undefined) {
+          await refresh(attempt)
+          continue // the row, not this process's memory, says what came of it
+        }
+      }
+      await pause(Math.min(timing.pollMs * 2 ** Math.min(poll, 10), timing.pollMaxMs) * (0.5 + random()))
+    }
+    throw new AppError('provider.unavailable', 'Another process is refreshing this access. Try again shortly.')
+  }
+
+  async function load(tenantId: TenantId, connectionId: ConnectionId, minGeneration: number): Promise<CredentialRow> {
+    const row = await credentials.read(tenantId, connectionId)
+    if (row === undefined) throw notFound()
+    credentials.refuseRollback(row, minGeneration)
+    return row
+  }
+
+  // ---------------------------------------------------------------------------------------------------- one attempt
+
+  async function refresh(attempt: Attempt): Promise<void> {
+    const lease = keepLease(attempt)
+    ownAttempts.add(attempt.id)
+    try {
+      await spend(attempt)
+    } finally {
+      lease.stop()
+      ownAttempts.delete(attempt.id)
+    }
+  }
+
+  async function spend(attempt: Attempt): Promise<void> {
+    const { row } = attempt
+    const client = providers.get(row.provider)
+    if (client === undefined || client.app.key !== row.providerApp) {
+      await conclude(attempt, { retryInMs: 60_000 })
+      throw new AppError('provider.misconfigured', 'The provider app of this connection is not set up here.')
+    }
+    const mode = client.definition.refreshMode
+    if (!mayResend(mode, row.unknownOutcomes)) {
+      await conclude(attempt, lostRotation.conclusion)
+      throw reconnect()
+    }
+    const refreshToken = await ready(attempt)
+    let { unknownOutcomes } = row
+    for (let lost = 0; ;) {
+      const result = await ask(client, refreshToken, attempt)
+      if (result.kind === 'issued') {
+        await keep(attempt, merge(row, refreshToken, result.tokens))
+        return
+      }
+      if (result.kind === 'unknown_outcome') {
+        lost += 1
+        unknownOutcomes += 1
+        const counted = await credentials.attempts.countUnknown(attempt, unknownOutcomes, timing.leaseMs)
+        if (!counted) return
+      }
+      const verdict = judge(result, mode, { ...row, unknownOutcomes }, lost, random)
+      if (verdict.kind === 'retry') continue
+      log.warn({ connectionId: row.connectionId, kind: result.kind, code: result.code }, 'A refresh failed.')
+      // When somebody else was first, theirs is what counts: the caller reads the row again.
+      if (!(await conclude(attempt, verdict.conclusion))) return
+      throw failureOf(result, verdict.conclusion)
+    }
+  }
+
+  /** Everything that can fail without the provider fails here, before a token is spent. */
+  async function ready(attempt: Attempt): Promise<Secret> {
+    try {
+      await journal.prepare(answerOf(attempt))
+      return await credentials.openRefreshToken(attempt.row)
+    } catch (error) {
+      await conclude(attempt, { retryInMs: TROUBLE_MS }).catch(logFailure)
+      throw error
+    }
+  }
+
+  async function ask(client: RefreshingClient, refreshToken: Secret, attempt: Attempt): Promise<RefreshResult> {
+    const lost = { kind: 'unknown_outcome', code: 'deadline' } as const
+    const answer = client
+      .refresh(refreshToken, { signal: AbortSignal.timeout(timing.providerMs) })
+      .catch((error: unknown) => {
+        log.error({ err: error, connectionId: attempt.connectionId }, 'A provider client failed while refreshing.')
+        return { kind: 'unknown_outcome', code: 'client_failed' } as const
+      })
+    const result = await withDeadline<RefreshResult>(answer, timing.providerMs * 1.1, () => lost)
+    if (result === lost)
+      inBackground(async () => {
+        // Should it come after all, it is the newest token there is.
+        const late = await answer
+        if (late.kind === 'issued') await keep(attempt, merge(attempt.row, refreshToken, late.tokens))
+      })
+    return result.kind === 'issued' && result.tokens.accessToken.reveal() === ''
+      ? { kind: 'unknown_outcome', code: 'empty_access_token' }
+      : result
+  }
+
+  /** Journal, save, and only then is the token anybody's. */
+  async function keep(attempt: Attempt, tokens: StoredTokens): Promise<void> {
+    const answer = answerOf(attempt)
+    await journal.write(answer, tokens).catch((error: unknown) => {
+      log.error(
+        { err: error, connectionId: answer.connectionId },
+        'An answer could not be spooled; saving it all the same.',
+      )
+    })
+    const saved = await save(answer, tokens)
+    if (saved.kind === 'saved') {
+      raiseFloor(answer.tenantId, answer.connectionId, {
+        generation: saved.generation,
+        grantedScopes: tokens.grantedScopes ?? attempt.row.grantedScopes,
+      })
+    } else await discard(answer, tokens, saved)
+    await journal.remove(answer.attemptId).catch(logFailure)
+  }
+
+  async function save(answer: AnswerOf, tokens: StoredTokens): Promise<SaveResult> {
+    const until = monotonicMs() + timing.saveMs
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        const result = await credentials.attempts.save(answer, tokens, 'refresh')
+        if (result.kind !== 'busy' || monotonicMs() >= until) return result
+      } catch (error) {
+        log.error({ err: error, connectionId: answer.connectionId, attempt }, 'An answer could not be saved yet.')
+        if (monotonicMs() >= until)
+          throw new AppError('service.unavailable', 'The refreshed access could not be stored. Try again shortly.', {
+            cause: error,
+          })
+      }
+      await pause(Math.min(50 * 2 ** Math.min(attempt, 6), 2_000) * (0.5 + random()))
+    }
+  }
+
+  /** An answer that came too late. After a disconnect or a revocation it is a grant that nobody would end: end it. */
+  async function discard(answer: AnswerOf, tokens: StoredTokens, result: SaveResult): Promise<void> {
+    const { tenantId, connectionId } = answer
+    const state = result.kind === 'superseded' ? result.state : undefined
+    log.warn(
+      { connectionId, kind: result.kind, state: state ?? 'none' },
+      'A refreshed token came too late and is dropped.',
+    )
+    if (state !== 'disconnected' && state !== 'revoked') return
+    const { accessToken, refreshToken } = tokens
+    await credentials.queueRevocation(tenantId, connectionId, 'grant', {
+      accessToken,
+      ...(refreshToken === null ? {} : { refreshToken }),
+    })
+  }
+
+  /** @returns true when the answer is what the vault holds now */
+  async function replay(attemptId: string): Promise<boolean> {
+    const found = await journal.find(attemptId)
+    if (found === undefined) return false
+    const { answer, tokens } = found
+    const result = await credentials.attempts.save(answer, tokens, 'recovery')
+    if (result.kind === 'busy') return false
+    if (result.kind === 'superseded') await discard(answer, tokens, result)
+    else
+      raiseFloor(answer.tenantId, answer.connectionId, {
+        generation: result.generation,
+        grantedScopes: tokens.grantedScopes,
+      })
+    await journal.remove(answer.attemptId)
+    credentials.evict(answer.tenantId, answer.connectionId)
+    return result.kind === 'saved'
+  }
+
+  function conclude(attempt: Attempt, conclusion: Conclusion): Promise<boolean> {
+    return credentials.attempts.conclude(attempt, conclusion)
+  }
+
+  // ------------------------------------------------------------------------------------------- tokens without refresh
+
+  /** A token that cannot be refreshed and was refused. One refusal may be weather; a documented one is not. */
+  async function refusedForGood(row: CredentialRow, refusal: Refusal): Promise<never> {
+    if (refusal.documented !== undefined || (row.accessLeftMs !== null && row.accessLeftMs <= 0))
+      await credentials.setState(row.tenantId, row.connectionId, 'reauthorization_required', {
+        reason: `token_${refusal.documented ?? 'expired'}`,
+      })
+    throw reconnect()
+  }
+
+  async function expireForGood(row: CredentialRow): Promise<void> {
+    // Within the margin of its end it is still good for this call.
+    if (row.accessLeftMs === null || row.accessLeftMs > 0) return
+    await credentials.setState(row.tenantId, row.connectionId, 'reauthorization_required', { reason: 'token_expired' })
+    throw reconnect()
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- helpers
+
+  function keepLease(attempt: Attempt): { stop(): void } {
+    const timer = setInterval(() => {
+      // A lease that is lost cannot be won back; the fence decides what the answer is worth.
+      void credentials.attempts.renew(attempt, timing.leaseMs).catch(logFailure)
+    }, timing.renewMs)
+    return { stop: () => clearInterval(timer) }
+  }
+
+  /** In the background, and again by the next caller that notices: the floor only ever rises. */
+  function raiseFloor(
+    tenantId: TenantId,
+    connectionId: ConnectionId,
+    to: { readonly generation: number; readonly grantedScopes: readonly string[] | null },
+  ): void {
+    const name = `${tenantId}/${connectionId}`
+    if ((floorSeen.get(name) ?? 0) >= to.generation) return
+    if (floorSeen.size >= 50_000) floorSeen.clear()
+    floorSeen.set(name, to.generation)
+    inBackground(async () => {
+      try {
+        await mirror.raiseFloor(tenantId, connectionId, to.generation, to.grantedScopes)
+      } catch (error) {
+        floorSeen.delete(name)
+        throw error
+      }
+    })
+  }
+
+  function inBackground(work: () => Promise<void>): void {
+    const task = work()
+      .catch(logFailure)
+      .then(() => undefined)
+      .finally(() => background.delete(task))
+    background.add(task)
+  }
+
+  function logFailure(error: unknown): undefined {
+    log.error({ err: error }, 'Work of the refresh engine failed; it will be tried again.')
+  }
+
+  async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+    const queue = [...items]
+    const worker = async () => {
+      for (let item = queue.shift(); item !== undefined; item = queue.shift())
+        await work(item).catch((error: unknown) => {
+          // What a connection's own failure means is in its row already.
+          if (!(error instanceof AppError)) logFailure(error)
+        })
+    }
+    await Promise.all(Array.from({ length: Math.min(PARALLEL, items.length) }, worker))
+  }
+}
+
+interface DueWire {
+  readonly tenant_id: string
+  readonly connection_id: string
+}
+
+const idsOf = (wire: DueWire) => ({
+  tenantId: brand<'tenant'>(wire.tenant_id),
+  connectionId: brand<'connection'>(wire.connection_id),
+})
+
+/** True when the access token will not outlast a call. A token without an end never does this. */
+export function isExpiring(
+  credential: Pick<OpenCredential, 'accessLeftMs' | 'accessLifetimeMs' | 'state'>,
+  { marginMs }: Pick<RefreshTiming, 'marginMs'>,
+): boolean {
+  if (credential.accessLeftMs === null || !isUsable(credential.state)) return false
+  return credential.accessLeftMs <= Math.min(marginMs, (credential.accessLifetimeMs ?? 0) * 0.1)
+}
+
+function usable(opened: OpenCredential): AccessToken {
+  refuseState(opened.state)
+  if (opened.accessToken === undefined) throw notReady()
+  return { token: opened.accessToken, generation: opened.generation, grantedScopes: opened.grantedScopes }
+}
+
+/** What a token answer and the row make together: a refresh token that is not named stays (RFC 6749 §6). */
+function merge(row: CredentialRow, refreshToken: Secret, tokens: StoredTokens): StoredTokens {
+  const isKept = tokens.refreshToken === null || tokens.refreshToken.reveal() === ''
+  return {
+    ...tokens,
+    refreshToken: isKept ? refreshToken : tokens.refreshToken,
+    refreshExpiresAt: isKept ? (tokens.refreshExpiresAt ?? row.refreshExpiresAt) : tokens.refreshExpiresAt,
+  }
+}
+
+function answerOf({ tenantId, connectionId, id, generation }: Attempt): AnswerOf {
+  return { tenantId, connectionId, attemptId: id, generation }
+}
+
+function refuseState(state: ConnectionState): void {
+  switch (state) {
+    case 'active':
+    case 'degraded':
+    case 'refreshing':
+      return
+    case 'reauthorization_required':
+      throw reconnect()
+    case 'revoked':
+    case 'disconnected':
+      throw new AppError('connection.already_revoked', 'Access to this account has ended. Connect it again.')
+    case 'connecting':
+    case 'suspended':
+      throw notReady()
+  }
+}
+
+/** After a failure the row says when the next try is due; until then the provider is left alone. */
+function refuseBackoff(row: CredentialRow, cause: Cause): void {
+  if (cause === 'recovery' || row.refreshInMs === null || row.refreshInMs <= 0) return
+  // A healthy token is due long before its end, so near its end a later date is a pause. A refused token may be healthy.
+  const isExpired = row.accessLeftMs !== null && row.accessLeftMs <= 0
+  if (cause !== 'expiry' && row.failures === 0 && row.rejections === 0 && !isExpired) return
+  throw new AppError('provider.unavailable', 'The provider did not refresh this access. Try again later.', {
+    retryAfterSeconds: Math.ceil(row.refreshInMs / 1_000),
+  })
+}
+
+function failureOf(failure: TokenFailure, { state, retryInMs }: Conclusion): AppError {
+  const later = retryInMs === undefined ? {} : { retryAfterSeconds: Math.ceil(retryInMs / 1_000) }
+  if (state?.to === 'reauthorization_required') return reconnect()
+  if (state?.to === 'revoked')
+    return new AppError('connection.already_revoked', 'Access to this account has ended. Connect it again.')
+  switch (failure.kind) {
+    case 'app_fault':
+      return new AppError(
+        'provider.misconfigured',
+        'The provider refuses our registration. An operator was told.',
+        later,
+      )
+    case 'rejected':
+      return new AppError('provider.rejected', 'The provider refused to refresh this access.', later)
+    default:
+      return new AppError('provider.unavailable', 'The provider did not refresh this access. Try again later.', later)
+  }
+}
+
+const reconnect = () => new AppError('connection.reauthorization_required', 'Reconnect this account to continue.')
+const notReady = () => new AppError('connection.not_ready', 'This account cannot be used at the moment.')
+const superseded = () => new AppError('provider.unavailable', 'Another process refreshed this access. Try again.')
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+
+/** The work goes on; only the waiting ends. */
+async function withDeadline<T>(work: Promise<T>, ms: number, otherwise: () => T): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const deadline = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms)
+  })
+  try {
+    return await Promise.race([work, deadline.then(otherwise)])
+  } finally {
+    clearTimeout(timer)
+  }
+}
