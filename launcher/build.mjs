@@ -15,7 +15,7 @@ import process from 'node:process'
 import { pathToFileURL } from 'node:url'
 
 import { buildEnvironment } from './environment.mjs'
-import { ROOT, exclusively, readFileIfAny, run, step } from './steps.mjs'
+import { ROOT, StepFailed, exclusively, readFileIfAny, run, step } from './steps.mjs'
 
 /** Entry file → bundle. */
 export const BUNDLES = /** @type {const} */ ({
@@ -159,7 +159,7 @@ async function buildBundles() {
         await bundle(bundleOptions())
       } catch (error) {
         const errors = error instanceof Error && 'errors' in error && Array.isArray(error.errors) ? error.errors : []
-        throw new Error((await formatMessages(errors, { kind: 'error' })).join('\n') || String(error))
+        throw new StepFailed((await formatMessages(errors, { kind: 'error' })).join('\n') || String(error))
       }
       writeFileSync(stamp, wanted)
     }),
