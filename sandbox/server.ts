@@ -18,6 +18,8 @@ import { createGithubFront, type GithubSettings } from '@/sandbox/github/front'
 import * as githubSeed from '@/sandbox/github/seed'
 import { createGoogleFront } from '@/sandbox/google/front'
 import * as googleSeed from '@/sandbox/google/seed'
+import { createSlackFront, type SlackSettings } from '@/sandbox/slack/front'
+import * as slackSeed from '@/sandbox/slack/seed'
 
 export interface TokenLifetimes {
   readonly accessS?: number | null
@@ -35,6 +37,7 @@ export interface SandboxOptions {
   readonly redirectUris?: Partial<Record<Provider, readonly string[]>>
   readonly appName?: string
   readonly github?: Partial<GithubSettings>
+  readonly slack?: Partial<SlackSettings>
   /** True: the control is also served over HTTP, on a port of its own. */
   readonly controlPort?: boolean
 }
@@ -107,6 +110,13 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
         users: googleSeed.PEOPLE.map((person) => person.email),
         history: [],
       },
+      {
+        service: 'slack',
+        baseUrl: listening.slack.url,
+        seed: slackSeed.SEED,
+        users: slackSeed.EMULATOR_USERS,
+        history: slackSeed.history(foundedAt),
+      },
     ])
     opened.unshift(plane)
     const github = createGithubFront(listening.github.url, apps.github, ledgers.github, control, plane, {
@@ -117,6 +127,12 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     fronts.set('github', github.handle)
     const google = createGoogleFront(listening.google.url, apps.google, ledgers.google, control, plane, store)
     fronts.set('google', google.handle)
+    const slack = await createSlackFront(listening.slack.url, apps.slack, ledgers.slack, control, plane, {
+      callsPerMinute: null,
+      refreshShape: 'flat',
+      ...options.slack,
+    })
+    fronts.set('slack', slack.handle)
 
     const addRedirectUri = (provider: Provider, uri: string): void => {
       apps[provider].redirectUris.add(uri)
@@ -206,7 +222,7 @@ const POLICIES = {
     oldAccessDies: false,
     liveAccessCap: undefined,
     liveConsentCap: 100,
-    accessPrefix: 'ya29.sandbox-',
+    accessPrefix: () => 'ya29.sandbox-',
     refreshPrefix: '1//0sandbox-',
   },
   github: {
@@ -216,7 +232,7 @@ const POLICIES = {
     oldAccessDies: true,
     liveAccessCap: undefined,
     liveConsentCap: 10,
-    accessPrefix: 'gho_',
+    accessPrefix: () => 'gho_',
     refreshPrefix: 'ghr_',
   },
   slack: {
@@ -225,8 +241,8 @@ const POLICIES = {
     rotation: { mode: 'grace', graceMs: 60_000 },
     oldAccessDies: false,
     liveAccessCap: 2,
-    liveConsentCap: 1,
-    accessPrefix: 'xoxe.xoxp-1-',
+    liveConsentCap: 100,
+    accessPrefix: (flow: string) => (flow === 'bot' ? 'xoxe.xoxb-1-' : 'xoxe.xoxp-1-'),
     refreshPrefix: 'xoxe-1-',
   },
 } as const
@@ -239,7 +255,7 @@ function ledger(provider: Provider, options: SandboxOptions, clock: VirtualClock
     provider,
     {
       ...policy,
-      ...(isGithubApp ? { accessPrefix: 'ghu_' } : {}),
+      ...(isGithubApp ? { accessPrefix: () => 'ghu_' } : {}),
       ...(asked?.accessS === undefined ? {} : { accessLifetimeS: asked.accessS ?? undefined }),
       ...(asked?.refreshS === undefined ? {} : { refreshLifetimeS: asked.refreshS ?? undefined }),
       rotation: options.rotation?.[provider] ?? policy.rotation,

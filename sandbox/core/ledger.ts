@@ -69,7 +69,7 @@ export interface TokenPolicy {
   readonly liveAccessCap: number | undefined
   /** How many consents of one person with the same scopes live at once. */
   liveConsentCap: number
-  readonly accessPrefix: string
+  readonly accessPrefix: (flow: string) => string
   readonly refreshPrefix: string
 }
 
@@ -171,7 +171,7 @@ export class Ledger {
     const base = { provider: this.provider, issuedAt: now, grantId, family, scopes, flow, state: 'live' as const }
     const access: Token = {
       ...base,
-      value: random(accessPrefix, 30),
+      value: random(accessPrefix(flow), 30),
       kind: 'access',
       expiresAt: accessLifetimeS === undefined ? undefined : now + accessLifetimeS * 1000,
       sibling: undefined,
