@@ -37,11 +37,11 @@ export interface ProviderAnswer {
 /** What a running tool may do. */
 export interface ToolApi {
   /** Sends one request as the account's owner. Failures never come back: they end the call. */
-  send(request: ProviderRequest): Promise<ProviderAnswer>
+  readonly send: (request: ProviderRequest) => Promise<ProviderAnswer>
   /** The page asked for, undefined for the first. */
   readonly page: CursorState | undefined
   /** The cursor that asks for the page after this one. */
-  cursor(state: CursorState): string
+  readonly cursor: (state: CursorState) => string
   /** Unique to this call: what a repeated attempt of the same call shares. */
   readonly callId: string
 }
