@@ -608,7 +608,10 @@ function handle({ cluster, live, password, guest, tether }) {
  * @param {Live} live
  */
 function spawnWatcher(live) {
-  const watcher = spawn('/bin/sh', ['-c', 'cat >/dev/null; kill -INT "$1"', 'sh', String(live.pid)], {
+  // By then the server may have ended by itself and its id may be another's: the name is asked first.
+  const script = `cat >/dev/null
+    case "$(cat "/proc/$1/comm" 2>/dev/null || ps -o comm= -p "$1")" in *postgres*) kill -INT "$1" ;; esac`
+  const watcher = spawn('/bin/sh', ['-c', script, 'sh', String(live.pid)], {
     cwd: '/',
     env: cleanEnvironment(),
     stdio: ['pipe', 'ignore', 'ignore'],

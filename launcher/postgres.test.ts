@@ -25,11 +25,14 @@ import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
 
 import { Client } from 'pg'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 
 import { chooseServerUser, hydrateLinks, packagedNative, usableBinaries } from './postgres-binaries.mjs'
 import { startPostgres } from './postgres.mjs'
 import { processIdentity, waitForEnd } from './processes.mjs'
+
+// Whole processes start and stop here, on machines that may be busy.
+vi.setConfig({ testTimeout: 90_000 })
 
 const launcher = import.meta.dirname
 const isRoot = process.geteuid?.() === 0
@@ -264,7 +267,6 @@ describe('after a kill -9', () => {
       expect(second.pid).not.toBe(before.pid)
       expect(await query(second.superuserUrl(), 'select n from kept')).toEqual([9])
     },
-    120_000,
   )
 
   it('a tethered server ends with its starter', async () => {

@@ -266,12 +266,12 @@ async function migrate(config, adminUrls) {
  * @param {readonly string[]} args
  * @param {() => Record<string, string>} env
  * @param {number} drainMs
- * @param {(line: string) => boolean} [onLine]
+ * @param {Pick<import('./supervisor.mjs').Program, 'onLine' | 'quiet'>} [output]
  */
-function begin(name, args, env, drainMs, onLine) {
+function begin(name, args, env, drainMs, output = {}) {
   checkpoint()
   if (supervisor === undefined) throw new Error('a process was started before its supervisor')
-  const child = supervisor.start({ name, args, env, drainMs, ...(onLine === undefined ? {} : { onLine }) })
+  const child = supervisor.start({ name, args, env, drainMs, ...output })
   started.push({ name, undo: child.stop })
   return child
 }
@@ -291,17 +291,13 @@ async function startSandbox(facts, tell) {
   })
   const args = ['--data-dir', join(facts.dataDir, 'sandbox'), '--public-url', facts.publicUrl]
   if (sandboxControl) args.push('--control')
-  begin(
-    'sandbox',
-    [...bundle('sandbox'), ...args],
-    () => environmentOf('sandbox', facts),
-    5000,
-    (line) => {
+  begin('sandbox', [...bundle('sandbox'), ...args], () => environmentOf('sandbox', facts), 5000, {
+    onLine: (line) => {
       if (!line.startsWith('{')) return false
-      found(line)
+      found(line) // it holds the sandbox's client secrets
       return true
     },
-  )
+  })
   const ready = JSON.parse(await within(announced, 30_000, 'the sandbox did not start within 30 s'))
   return {
     providers: JSON.stringify(
@@ -324,13 +320,7 @@ async function startWeb(facts, tell) {
   tell('pages')
   const command = development ? 'dev' : 'start'
   const args = [NEXT, command, '--port', String(facts.webPort), '--hostname', '127.0.0.1']
-  begin(
-    'web',
-    args,
-    () => environmentOf('web', facts),
-    10_000,
-    (line) => !development || line.trim() === '',
-  )
+  begin('web', args, () => environmentOf('web', facts), 10_000, { quiet: !development })
   const deadline = Date.now() + 60_000
   while (!(await answers(facts.webPort))) {
     checkpoint()

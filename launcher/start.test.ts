@@ -21,9 +21,12 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 
 import { freePort, processIdentity, waitForEnd } from './processes.mjs'
+
+// Whole processes start and stop here, on machines that may be busy.
+vi.setConfig({ testTimeout: 120_000 })
 
 const repository = path.resolve(import.meta.dirname, '..')
 let project: string
@@ -220,7 +223,7 @@ describe('from nothing', () => {
     expect(lines('ended')).toEqual(['gateway', 'worker', 'web', 'sandbox'])
     expect(everybody.filter(isAlive)).toEqual([])
     expect(readdirSync(path.join(dataDir, 'run')).sort()).toEqual(['logs'])
-  }, 60_000)
+  })
 
   it('comes up warm with the same secret, and without a link once somebody has signed up', async () => {
     const secret = readFileSync(path.join(dataDir, 'nextauth-secret'), 'utf8').trim()

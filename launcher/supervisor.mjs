@@ -30,7 +30,8 @@ const MISCONFIGURED = 2
  * @property {readonly string[]} args  for node
  * @property {() => Record<string, string>} env  asked at each start
  * @property {number} drainMs  how long it may take to stop
- * @property {(line: string) => boolean} [onLine]  sees each line of its standard output; true: keep it from the terminal
+ * @property {(line: string) => boolean} [onLine]  sees each line of its standard output; true: keep it to yourself
+ * @property {boolean} [quiet]  its standard output goes to its log alone
  */
 
 /**
@@ -96,7 +97,7 @@ export function createSupervisor({ folder, onFatal }) {
         createInterface({ input: current.stdout }).on('line', (line) => {
           if (program.onLine?.(line) === true) return
           log.write(line)
-          process.stdout.write(`${line}\n`)
+          if (program.quiet !== true) process.stdout.write(`${line}\n`)
         })
       }
       if (current.stderr !== null) {
