@@ -38,7 +38,7 @@ function create(): Web {
   if (config.databaseUrl === undefined || config.nextAuthSecret === undefined)
     throw new AppError('config.invalid', 'The pages need DATABASE_URL (of the web role) and NEXTAUTH_SECRET.')
   const log = createLog('web', config.logLevel)
-  const db = createAppDb(config.databaseUrl)
+  const db = createAppDb(config.databaseUrl, { role: 'portcullis_web' })
   const cookies = signInCookies(config.publicUrl)
   const sessions = createSessionReader(db)
   return {

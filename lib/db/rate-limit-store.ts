@@ -16,6 +16,8 @@ export interface RateLimitStore {
 export function createRateLimitStore(databaseUrl: string): RateLimitStore {
   const pool = new pg.Pool({
     connectionString: databaseUrl,
+    // Whatever account the URL logs in as, as for the pool of the product.
+    options: '-c role=portcullis_app',
     max: 3,
     connectionTimeoutMillis: 2_000,
     statement_timeout: 2_000,

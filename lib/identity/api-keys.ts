@@ -142,7 +142,7 @@ export function createApiKeys(deps: {
       })
     },
 
-    list(principal) {
+    async list(principal) {
       checkPermission(principal, 'api_key.read')
       const personId = onlyOf(principal)
       return appDb.tenant(principal.tenantId, async (tx) => {
@@ -155,7 +155,7 @@ export function createApiKeys(deps: {
       })
     },
 
-    revoke(principal, id) {
+    async revoke(principal, id) {
       checkPermission(principal, 'api_key.revoke')
       const personId = onlyOf(principal)
       return appDb.tenant(principal.tenantId, async (tx) => {

@@ -43,7 +43,7 @@ export function createMembers(deps: { readonly appDb: AppDb; readonly events: Re
   }
 
   return {
-    list: (principal) => {
+    list: async (principal) => {
       checkPermission(principal, 'member.read')
       return appDb.tenant(principal.tenantId, async (tx) => {
         const rows = await tx.membership.findMany({
@@ -70,7 +70,7 @@ export function createMembers(deps: { readonly appDb: AppDb; readonly events: Re
       })
     },
 
-    add: (principal, personId, role) => {
+    add: async (principal, personId, role) => {
       checkPermission(principal, 'member.manage')
       checkReach(principal, role)
       return appDb.tenant(principal.tenantId, async (tx) => {
@@ -94,7 +94,7 @@ export function createMembers(deps: { readonly appDb: AppDb; readonly events: Re
       })
     },
 
-    changeRole: (principal, personId, role) => {
+    changeRole: async (principal, personId, role) => {
       checkPermission(principal, 'member.manage')
       checkReach(principal, role)
       return appDb.tenant(principal.tenantId, async (tx) => {
@@ -116,7 +116,7 @@ export function createMembers(deps: { readonly appDb: AppDb; readonly events: Re
       })
     },
 
-    remove: (principal, personId) => {
+    remove: async (principal, personId) => {
       const isSelf = principal.kind === 'person' && principal.personId === personId
       if (!isSelf) checkPermission(principal, 'member.manage')
       return appDb.tenant(principal.tenantId, async (tx) => {

@@ -114,12 +114,12 @@ export function createTenants(deps: { readonly appDb: AppDb; readonly events: Re
         return load(tx, id)
       }),
 
-    load: (principal) => {
+    load: async (principal) => {
       checkPermission(principal, 'workspace.read')
       return appDb.tenant(principal.tenantId, (tx) => load(tx, principal.tenantId))
     },
 
-    rename: (principal, name) => {
+    rename: async (principal, name) => {
       checkPermission(principal, 'workspace.update')
       return appDb.tenant(principal.tenantId, async (tx) => {
         await tx.tenant.updateMany({ where: { id: principal.tenantId }, data: { name } })
