@@ -40,13 +40,15 @@ const client = (token: string): WebClient =>
     logLevel: LogLevel.ERROR,
   })
 
+const isPlatformError = (error: unknown): error is WebAPIPlatformError =>
+  error instanceof Error && 'code' in error && error.code === ErrorCode.PlatformError
+
 async function refusal(call: Promise<unknown>): Promise<{ error: string } & Record<string, unknown>> {
   try {
     await call
   } catch (error) {
-    const failure = error as WebAPIPlatformError
-    if (failure.code !== ErrorCode.PlatformError) throw error
-    return failure.data
+    if (!isPlatformError(error)) throw error
+    return error.data
   }
   throw new Error('the call succeeded')
 }
@@ -84,14 +86,16 @@ describe('authorization', () => {
       scope: 'chat:write',
       authed_user: { token_type: 'user' },
     })
-    const bot = client(answer['access_token'] ?? '')
+    const bot = client(String(answer['access_token']))
     expect(await bot.auth.test()).toMatchObject({ user: 'portcullis', team: 'Juniper Freight' })
     const refresh = new URLSearchParams({
       grant_type: 'refresh_token',
-      refresh_token: answer['refresh_token'] ?? '',
+      refresh_token: String(answer['refresh_token']),
       ...credentials(),
     })
-    const next = await (await fetch(`${slackUrl}/api/oauth.v2.access`, { method: 'POST', body: refresh })).json()
+    const next: unknown = await (
+      await fetch(`${slackUrl}/api/oauth.v2.access`, { method: 'POST', body: refresh })
+    ).json()
     expect(next).toMatchObject({ ok: true, token_type: 'bot' })
   })
 

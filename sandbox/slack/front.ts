@@ -332,7 +332,7 @@ export async function createSlackFront(
 
   async function listConversations(name: string, call: Call): Promise<Reply> {
     const { values, access, user } = call
-    const types = String(values['types'] ?? 'public_channel').split(/, ?/)
+    const types = (typeof values['types'] === 'string' ? values['types'] : 'public_channel').split(/, ?/)
     const lacking = types.map((type) => `${KIND_SCOPES[type] ?? type}:read`).filter((s) => !access.scopes.includes(s))
     if (lacking.length > 0) return missingScope(access, lacking.join(','))
     const passed = { types: types.join(','), exclude_archived: values['exclude_archived'] === true, limit: 999 }

@@ -6,7 +6,6 @@
  */
 import type {
   AuthRevokeArguments,
-  AuthTestArguments,
   ChatPostMessageArguments,
   ConversationsHistoryArguments,
   ConversationsInfoArguments,
@@ -46,7 +45,7 @@ const types: Schema = {
 }
 
 export const METHODS: Readonly<Record<string, SlackMethod>> = {
-  'auth.test': { arguments: {} satisfies Arguments<AuthTestArguments>, required: [] },
+  'auth.test': { arguments: {}, required: [] },
   'auth.revoke': { arguments: { test: flag } satisfies Arguments<AuthRevokeArguments>, required: [] },
   'conversations.list': {
     arguments: { cursor: text, exclude_archived: flag, limit, team_id: text, types } satisfies Arguments<
