@@ -13,9 +13,8 @@ export const tenantCommands: Register = (program, run) => {
     .command('create')
     .description('makes a workspace (local only)')
     .requiredOption('--name <name>')
-    .option('--slug <slug>', 'its name in URLs; made from the name when absent')
     .option('--owner <email>', 'a person that becomes its owner')
-    .action((options: { name: string; slug?: string; owner?: string }) =>
+    .action((options: { name: string; owner?: string }) =>
       run(async (api, output) => {
         const created = tenant.parse(await api.call('tenant.create', { body: options }))
         output.result(created, () => `${created.id}  ${created.name} (${created.slug})`)

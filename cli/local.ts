@@ -1,0 +1,171 @@
+/**
+ * The REST API in this process, on the databases, as the operator of the machine. The same definitions answer, with the
+ * same checks; only what makes workspaces and people is the operator's alone.
+ *
+ * @module
+ */
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+
+import { z } from 'zod'
+
+import type { Config } from '@/lib/config'
+import { AppError } from '@/lib/errors'
+import { createLog } from '@/lib/log'
+import type { OperatorPrincipal, Role } from '@/lib/tenancy/principal'
+import type { Tenant } from '@/lib/tenancy/tenants'
+import { createGatewayDeps, type GatewayDeps } from '@/gateway/deps'
+import { validate } from '@/gateway/http'
+import { invoke, type AnyRoute } from '@/gateway/api/route'
+import { apiRoutes } from '@/gateway/api/routes'
+import { createCore } from '@/wiring/core'
+
+import type { Api, CallInput } from './api'
+import { checkInstallation } from './installation'
+
+const runtime = z.object({ publicUrl: z.string(), databaseUrl: z.string(), vaultDatabaseUrl: z.string() })
+const POOL_SIZE = 3
+
+/** @param tenant  id or slug of the workspace to act in; the only one when absent */
+export async function connectLocal(given: Config, tenant: string | undefined): Promise<Api> {
+  const config = withRunningDatabases(given)
+  const core = await createCore(config, createLog('cli', 'silent'), { poolSize: POOL_SIZE })
+  const deps = createGatewayDeps(core)
+  const routes = new Map(apiRoutes(deps).map((route) => [route.id, route]))
+  const operator = (): Promise<OperatorPrincipal> => operatorOf(deps, tenant)
+
+  const own: Readonly<Record<string, (body: unknown) => Promise<unknown>>> = {
+    doctor: () => checkInstallation(core),
+    'tenant.list': async () => ({ items: await deps.tenants.list() }),
+    'tenant.create': async (body) => {
+      const input = validate(
+        z.strictObject({ name: z.string().min(1).max(80), slug: z.string().optional(), owner: z.string().optional() }),
+        body,
+      )
+      const owner = input.owner === undefined ? undefined : await personBy(deps, input.owner)
+      return deps.tenants.create({
+        name: input.name,
+        ...(owner === undefined ? {} : { owner: owner.id }),
+        actor: { kind: 'system' },
+      })
+    },
+    'user.create': async (body) => {
+      const input = validate(
+        z.strictObject({ email: z.string(), name: z.string(), role: z.enum(['owner', 'admin', 'member', 'auditor']) }),
+        body,
+      )
+      const tenants = await deps.tenants.list()
+      const person = await deps.people.create({
+        email: input.email,
+        name: input.name === '' ? (input.email.split('@')[0] ?? '') : input.name,
+      })
+      if (tenant !== undefined || tenants.length === 1)
+        await deps.members.add(await operator(), person.id, input.role satisfies Role)
+      return person
+    },
+    'api_key.create': async (body) => {
+      const input = validate(
+        z.strictObject({
+          name: z.string().min(1).max(80),
+          role: z.enum(['owner', 'admin', 'member', 'auditor']),
+          expiresInDays: z.number().int().min(1).max(365),
+          user: z.string().optional(),
+        }),
+        body,
+      )
+      const principal = await operator()
+      const personId =
+        input.user === undefined ? await firstOwner(deps, principal) : (await personBy(deps, input.user)).id
+      const { key, secret } = await deps.apiKeys.create(principal, {
+        name: input.name,
+        role: input.role,
+        days: input.expiresInDays,
+        personId,
+      })
+      return { ...key, apiKey: secret.reveal() }
+    },
+  }
+
+  const run = async (operationId: string, { params = {}, query = {}, body }: CallInput): Promise<unknown> => {
+    const special = own[operationId]
+    if (special !== undefined) return special(body)
+    const route = routes.get(operationId)
+    if (route === undefined) throw new AppError('request.invalid', 'This version does not offer that.')
+    return invoke(route, {
+      principal: await operator(),
+      params: checked(route.params, params),
+      query: checked(route.query, query),
+      body: checked(route.body, body),
+    })
+  }
+
+  return {
+    where: 'this machine',
+    // Through JSON, so that a command reads the same words wherever the answer came from.
+    call: async (operationId, input = {}) => {
+      const answer: unknown = JSON.parse(JSON.stringify((await run(operationId, input)) ?? null))
+      return answer
+    },
+    async *lines(operationId, input = {}) {
+      yield* (await run(operationId, input)) as AsyncIterable<string> // asked of stream routes only
+    },
+    async close() {
+      await deps.close()
+      await core.close()
+    },
+  }
+}
+
+/** The addresses of a product that `npm start` runs beside this command, when the environment names none. */
+function withRunningDatabases(config: Config): Config {
+  if (config.databaseUrl !== undefined && config.vaultDatabaseUrl !== undefined) return config
+  try {
+    const found = runtime.parse(JSON.parse(readFileSync(path.join(config.dataDir, 'run', 'local.json'), 'utf8')))
+    return { ...config, ...found }
+  } catch {
+    throw new AppError(
+      'config.invalid',
+      `Nothing runs on ${config.dataDir}. Start it with npm start, or set DATABASE_URL and VAULT_DATABASE_URL, or PORTCULLIS_URL and PORTCULLIS_API_KEY.`,
+    )
+  }
+}
+
+function checked(schema: AnyRoute['params'], value: unknown): unknown {
+  const known =
+    typeof value === 'object' && value !== null
+      ? Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined))
+      : value
+  return schema === undefined ? known : validate(schema, known)
+}
+
+async function operatorOf(deps: GatewayDeps, wanted: string | undefined): Promise<OperatorPrincipal> {
+  const tenants = await deps.tenants.list()
+  const found: Tenant | undefined =
+    wanted === undefined ? onlyOne(tenants) : tenants.find(({ id, slug }) => id === wanted || slug === wanted)
+  if (found === undefined) throw new AppError('resource.not_found', 'There is no such workspace.')
+  return { kind: 'operator', tenantId: found.id, role: 'owner', network: 'local' }
+}
+
+function onlyOne(tenants: readonly Tenant[]): Tenant | undefined {
+  if (tenants.length > 1)
+    throw new AppError(
+      'request.invalid',
+      `--tenant: say which workspace: ${tenants.map(({ slug }) => slug).join(', ')}`,
+    )
+  if (tenants.length === 0)
+    throw new AppError('resource.not_found', 'There is no workspace yet. Make one: portcullis tenant create --name …')
+  return tenants[0]
+}
+
+async function personBy(deps: GatewayDeps, email: string) {
+  const person = await deps.people.findByEmail(email)
+  if (person === undefined) throw new AppError('resource.not_found', 'There is no person of that address.')
+  return person
+}
+
+async function firstOwner(deps: GatewayDeps, principal: OperatorPrincipal) {
+  const owner = (await deps.members.list(principal)).find(({ role }) => role === 'owner')
+  if (owner === undefined)
+    throw new AppError('request.invalid', '--user: the workspace has no owner; say whose key it is')
+  return owner.personId
+}

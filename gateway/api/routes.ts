@@ -1,0 +1,30 @@
+/**
+ * Every endpoint of the REST API, in the order of the OpenAPI document.
+ *
+ * @module
+ */
+import { TOOLS } from '@/lib/tools/registry'
+
+import type { GatewayDeps } from '../deps'
+import type { AnyRoute } from './route'
+import { activityRoutes } from './v1/activity'
+import { agentRoutes } from './v1/agents'
+import { apiKeyRoutes } from './v1/api-keys'
+import { catalogueRoutes } from './v1/catalogue'
+import { profileRoutes } from './v1/profiles'
+import { sessionRoutes } from './v1/sessions'
+import { workspaceRoutes } from './v1/workspace'
+
+export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
+  const { core } = deps
+  const { publicUrl } = core.config
+  return [
+    ...workspaceRoutes(deps),
+    ...catalogueRoutes({ providers: core.providers, tools: TOOLS, publicUrl }),
+    ...agentRoutes(deps),
+    ...profileRoutes(deps),
+    ...sessionRoutes({ ...deps, publicUrl }),
+    ...activityRoutes(core),
+    ...apiKeyRoutes(deps),
+  ]
+}

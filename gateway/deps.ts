@@ -1,0 +1,96 @@
+/**
+ * What the gateway adds to the domains: people and their sessions, agents, and the REST API over all of it. The local
+ * command line uses the same, so that both do the same things in the same way.
+ *
+ * @module
+ */
+import { createRateLimitStore } from '@/lib/db/rate-limit-store'
+import { AppError } from '@/lib/errors'
+import { createApiKeys, type ApiKeys } from '@/lib/identity/api-keys'
+import { createAuthenticator, type Authenticator } from '@/lib/identity/authenticate'
+import { signInCookies, type SignInCookies } from '@/lib/identity/cookies'
+import { createCredentials, type Credentials } from '@/lib/identity/credentials'
+import { createSignInLimits } from '@/lib/identity/limits'
+import { createPasswords } from '@/lib/identity/password'
+import { createPeople, type People } from '@/lib/identity/people'
+import { createWebSessions, type WebSessions } from '@/lib/identity/sessions'
+import { createSignIn, type SignIn } from '@/lib/identity/sign-in'
+import { createSignUp, type SignUp } from '@/lib/identity/sign-up'
+import { createQueue, type JobQueue } from '@/lib/queue/queue'
+import { createAgentSessions, type AgentSessions } from '@/lib/tenancy/agent-sessions'
+import { createAgents, type Agents } from '@/lib/tenancy/agents'
+import { createMembers, type Members } from '@/lib/tenancy/members'
+import { createTenants, type Tenants } from '@/lib/tenancy/tenants'
+import { TOOLS } from '@/lib/tools/registry'
+import type { Core } from '@/wiring/core'
+
+export interface GatewayDeps {
+  readonly core: Core
+  readonly queue: JobQueue
+  readonly cookies: SignInCookies
+  readonly sessions: WebSessions
+  readonly authenticator: Authenticator
+  readonly apiKeys: ApiKeys
+  readonly people: People
+  readonly tenants: Tenants
+  readonly members: Members
+  readonly signIn: SignIn
+  readonly signUp: SignUp
+  readonly personCredentials: Credentials
+  readonly agents: Agents
+  readonly agentSessions: AgentSessions
+  close(): Promise<void>
+}
+
+export function createGatewayDeps(core: Core): GatewayDeps {
+  const { appDb, audit, clock, log, config } = core
+  if (config.databaseUrl === undefined) throw new AppError('config.invalid', 'DATABASE_URL: is needed')
+  const queue = createQueue({ config: { redisUrl: config.redisUrl, databaseUrl: config.databaseUrl }, log })
+  const limitStore = createRateLimitStore(config.databaseUrl)
+  const cookies = signInCookies(config.publicUrl)
+  const sessions = createWebSessions({ appDb })
+  const passwords = createPasswords()
+  const apiKeys = createApiKeys({ appDb, events: audit, clock })
+  const identity = {
+    appDb,
+    passwords,
+    sessions,
+    limits: createSignInLimits(limitStore),
+    events: audit,
+    clock,
+    // The row is the mail; the job only makes it quick.
+    announceMail: async (mailId: Parameters<Parameters<typeof createSignIn>[0]['announceMail']>[0]) => {
+      await queue.enqueue('sendMail', { mailId })
+    },
+  }
+  return {
+    core,
+    queue,
+    cookies,
+    sessions,
+    authenticator: createAuthenticator({ appDb, sessions, apiKeys, cookies }),
+    apiKeys,
+    people: createPeople({ appDb, passwords }),
+    tenants: createTenants({ appDb, events: audit }),
+    members: createMembers({ appDb, events: audit }),
+    signIn: createSignIn(identity),
+    signUp: createSignUp({
+      ...identity,
+      dataDir: config.dataDir,
+      publicUrl: config.publicUrl,
+      selfServiceSignUp: config.selfServiceSignUp,
+    }),
+    personCredentials: createCredentials(identity),
+    agents: createAgents({
+      appDb,
+      audit,
+      knownTools: new Set(TOOLS.map(({ name }) => name)),
+      publicUrl: config.publicUrl,
+      clock,
+    }),
+    agentSessions: createAgentSessions({ appDb, audit, clock, log }),
+    async close() {
+      await Promise.all([queue.close(), limitStore.close()])
+    },
+  }
+}

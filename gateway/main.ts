@@ -1,0 +1,115 @@
+/**
+ * The gateway process: opens databases and keys, serves until it is told to stop, then lets what is under way finish.
+ *
+ * Exit status: 0 after a stop, 2 when the environment is wrong, 1 when it cannot start.
+ *
+ * @module
+ */
+import { actorOf } from '@/lib/audit/record'
+import { loadConfig } from '@/lib/config'
+import { AppError } from '@/lib/errors'
+import { createLog } from '@/lib/log'
+import { createCore, type Core } from '@/wiring/core'
+
+import { createApi } from './api/route'
+import { openApiDocument } from './api/openapi'
+import { apiRoutes } from './api/routes'
+import { createGatewayDeps, type GatewayDeps } from './deps'
+import type { Readiness } from './health'
+import type { RouteFamily } from './http'
+import { createWebProxy } from './proxy'
+import { createGatewayServer } from './server'
+import { createSignInRoutes } from './signin'
+
+const DRAIN_MS = 25_000
+const READINESS_AGE_MS = 1_000
+
+async function main(): Promise<void> {
+  const config = loadConfig()
+  const log = createLog('gateway', config.logLevel)
+  const core = await createCore(config, log)
+  const deps = createGatewayDeps(core)
+  const server = createGatewayServer({
+    publicUrl: config.publicUrl,
+    publicUrlIsLoopback: config.publicUrlIsLoopback,
+    trustedProxies: config.trustedProxies,
+    allowUpgrade: config.development,
+    families: routeFamilies(deps),
+    web:
+      config.webOrigin === undefined
+        ? undefined
+        : createWebProxy({ webOrigin: config.webOrigin, publicUrl: config.publicUrl, log }),
+    readiness: createReadiness(core),
+    log,
+  })
+  await deps.signUp.prepareFirstLink()
+  // What an earlier process left half done is finished before the first call may need it.
+  if (core.notReady === undefined) await core.refresher.recoverAbandoned()
+  else log.error({ reason: core.notReady }, 'not ready: no credential is opened')
+  await server.listen(config.port)
+  log.info({ port: config.port }, 'the gateway listens')
+
+  let isStopping = false
+  const stop = async () => {
+    if (isStopping) return
+    isStopping = true
+    await server.drain(DRAIN_MS)
+    await deps.close()
+    await core.close()
+    process.exit(0)
+  }
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop())
+}
+
+function routeFamilies(deps: GatewayDeps): RouteFamily[] {
+  const { core, authenticator } = deps
+  const { publicUrl } = core.config
+  const routes = apiRoutes(deps)
+  return [
+    createApi(routes, openApiDocument(routes, publicUrl), {
+      publicUrl,
+      authenticate: (request) =>
+        authenticator.member({
+          cookie: request.raw.headers.cookie,
+          authorization: request.raw.headers.authorization,
+          network: request.network,
+        }),
+      isReady: () => core.notReady === undefined,
+      onRefused: (principal, routeId, code) =>
+        core.audit.never(null, {
+          tenantId: principal.tenantId,
+          action: 'api.refused',
+          actor: actorOf(principal),
+          network: principal.network,
+          outcome: 'denied',
+          reason: code,
+          detail: { operation: routeId },
+        }),
+    }),
+    createSignInRoutes({ ...deps, publicUrl, credentials: deps.personCredentials }),
+  ]
+}
+
+/** Asked by probes every second or so: databases are tried at most once a second. */
+function createReadiness(core: Core): () => Promise<Readiness> {
+  let last: { readonly at: number; readonly answer: Promise<Readiness> } | undefined
+  const check = async (): Promise<Readiness> => {
+    if (core.notReady !== undefined) return { ready: false, reason: core.notReady }
+    try {
+      await Promise.all([core.appDb.global.$queryRaw`SELECT 1`, core.vaultDb.global.$queryRaw`SELECT 1`])
+      return { ready: true }
+    } catch {
+      return { ready: false, reason: 'a database does not answer' }
+    }
+  }
+  return () => {
+    const now = performance.now()
+    if (last === undefined || now - last.at > READINESS_AGE_MS) last = { at: now, answer: check() }
+    return last.answer
+  }
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : 'The gateway could not start.'}\n`)
+  process.exit(error instanceof AppError && error.code === 'config.invalid' ? 2 : 1)
+})
