@@ -425,7 +425,7 @@ describe('next-auth', () => {
     expect(await authorize(cookie)).toBeNull()
 
     const { callbacks, jwt } = options()
-    const token = await callbacks!.jwt!({ token: {}, user: user!, account: null } as never) // the shape next-auth calls with
+    const token = await callbacks!.jwt!({ token: {}, user: user!, account: null }) // the shape next-auth calls with
     const written = await jwt!.encode!({ token, secret: '' })
     expect(written).toBe(ticket.secret.reveal())
     const read = await jwt!.decode!({ token: written, secret: '' })

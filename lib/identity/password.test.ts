@@ -1,7 +1,7 @@
 import { parseOptions } from '@node-rs/argon2'
 import { describe, expect, it } from 'vitest'
 
-import { AppError } from '@/lib/errors'
+import type { AppError } from '@/lib/errors'
 import { createPasswords, DUMMY_HASH, PASSWORD_PARAMETERS } from '@/lib/identity/password'
 import { checkNewPassword } from '@/lib/identity/password-policy'
 import { createSemaphore } from '@/lib/identity/semaphore'
