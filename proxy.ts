@@ -47,6 +47,8 @@ export function proxy(request: NextRequest): NextResponse {
   // Next reads the nonce from the policy on the *request*; both are overwritten, so a client cannot choose them.
   const forwarded = new Headers(request.headers)
   forwarded.set('x-nonce', nonce)
+  // So that signing in can lead back here. One leading slash: two would name another host.
+  forwarded.set('x-page-path', `/${request.nextUrl.pathname.replace(/^[/\\]+/, '')}${request.nextUrl.search}`)
   forwarded.set('Content-Security-Policy', policy)
   forwarded.delete('Content-Security-Policy-Report-Only')
 

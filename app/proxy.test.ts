@@ -57,6 +57,7 @@ test('two responses never share a nonce, and each has 128 random bits', () => {
 test('a nonce or a policy sent by the client does not reach the renderer', () => {
   const response = answer({
     'x-nonce': 'chosen',
+    'x-page-path': '/chosen',
     'content-security-policy': "script-src 'nonce-chosen'",
     'content-security-policy-report-only': "script-src 'nonce-chosen'",
   })
@@ -66,6 +67,13 @@ test('a nonce or a policy sent by the client does not reach the renderer', () =>
   const nonce = response.headers.get('x-middleware-request-x-nonce')
   expect(response.headers.get('x-middleware-request-content-security-policy')).toBe(contentSecurityPolicy(nonce ?? ''))
   expect(response.headers.get('Content-Security-Policy')).toBe(contentSecurityPolicy(nonce ?? ''))
+})
+
+test('the page notes its own path, and never one that a browser takes for another host', () => {
+  const noted = (url: string) => proxy(new NextRequest(url)).headers.get('x-middleware-request-x-page-path')
+  expect(noted('https://gate.example/agents/agt_1?tab=tools')).toBe('/agents/agt_1?tab=tools')
+  expect(noted('https://gate.example//evil.example/x')).toBe('/evil.example/x')
+  expect(noted('https://gate.example/\\\\evil.example')).toBe('/evil.example')
 })
 
 test('pages are not stored, not sniffed, and tell other sites no address', () => {

@@ -125,7 +125,7 @@ function inspectPage() {
     const parent = control.parentElement
     if (
       parent === null ||
-      control.closest('.sr-only, .overflow-x-auto') ||
+      control.closest('.sr-only, .overflow-x-auto, .truncate') ||
       control.getAttribute('aria-hidden') === 'true'
     )
       continue
@@ -228,7 +228,8 @@ const uses = {
   'button-reason': {
     screen: 'connection-auditor',
     use: async (page) => {
-      await page.getByRole('button', { name: 'Disconnect' }).click()
+      // Forced, because the driver would wait for an aria-disabled button to become available; a person presses it.
+      await page.getByRole('button', { name: 'Disconnect' }).click({ force: true })
       await page.getByRole('tooltip').waitFor()
     },
   },

@@ -101,7 +101,7 @@ export function ConnectionDetail({
                 <p>
                   {connection.agentCount === 0
                     ? 'No agent uses it at the moment.'
-                    : `${connection.agentCount === 1 ? 'One agent loses' : `${connection.agentCount} agents lose`} its ${connection.providerName} tools at once.`}{' '}
+                    : `${connection.agentCount === 1 ? 'One agent loses its' : `${connection.agentCount} agents lose their`} tools for this account at once.`}{' '}
                   We withdraw our access at {connection.providerName} and destroy the stored credential. This cannot be
                   undone; you can connect the account again later.
                 </p>

@@ -12,7 +12,7 @@ export function Checkbox({ className, checked, ...props }: ComponentProps<typeof
       {...(checked === undefined ? {} : { checked })}
       className={cn(
         // The sign is 20 px, the target 40.
-        'relative grid size-5 shrink-0 place-items-center rounded-sm border border-line-strong bg-surface text-on-accent transition-colors after:absolute after:-inset-3',
+        'relative z-10 grid size-5 shrink-0 place-items-center rounded-sm border border-line-strong bg-surface text-on-accent transition-colors after:absolute after:-inset-3',
         'data-[state=checked]:border-accent data-[state=checked]:bg-accent data-[state=indeterminate]:border-accent data-[state=indeterminate]:bg-accent',
         'disabled:cursor-not-allowed disabled:opacity-55',
         className,

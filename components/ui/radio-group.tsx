@@ -48,7 +48,7 @@ export function RadioCard({
         value={value}
         disabled={disabled}
         aria-describedby={description === undefined ? undefined : `${id}-d`}
-        className="grid size-5 shrink-0 place-items-center rounded-full border border-line-strong bg-surface data-[state=checked]:border-accent"
+        className="relative z-10 grid size-5 shrink-0 place-items-center rounded-full border border-line-strong bg-surface data-[state=checked]:border-accent"
       >
         <Radix.Indicator className="block size-2.5 rounded-full bg-accent" />
       </Radix.Item>

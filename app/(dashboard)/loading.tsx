@@ -1,0 +1,5 @@
+import { ListPageSkeleton } from '@/components/pages/skeletons'
+
+export default function DashboardLoading() {
+  return <ListPageSkeleton label="Loading" />
+}
