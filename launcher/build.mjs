@@ -28,8 +28,9 @@ export const BUNDLES = /** @type {const} */ ({
   'lib/config.ts': '.build/config.mjs',
 })
 
-const WEB_SOURCES = ['app', 'components', 'lib', 'prisma', 'public']
-const BUNDLE_SOURCES = ['gateway', 'workers', 'cli', 'sandbox', 'lib', 'prisma']
+/** What the pages are made of, and what the other processes are; a test keeps both complete. */
+export const WEB_SOURCES = ['app', 'components', 'lib', 'prisma', 'public']
+export const BUNDLE_SOURCES = ['gateway', 'workers', 'wiring', 'cli', 'sandbox', 'lib', 'prisma']
 const IGNORED = /(\.test\.tsx?|\.md)$|(^|\/)lib\/testing\//
 
 /**

@@ -152,7 +152,7 @@ async function main() {
       await check('layers', [
         bin('dependency-cruiser/bin/dependency-cruise.mjs'),
         ...['--config', '.dependency-cruiser.mjs'],
-        ...['app', 'components', 'gateway', 'workers', 'lib', 'cli', 'sandbox'].filter((folder) =>
+        ...['app', 'components', 'gateway', 'workers', 'wiring', 'lib', 'cli', 'sandbox'].filter((folder) =>
           existsSync(join(ROOT, folder)),
         ),
       ])
