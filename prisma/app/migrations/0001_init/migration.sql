@@ -327,6 +327,8 @@ GRANT SELECT (tenant_id, id, person_id, name, role, prefix, created_at, expires_
 GRANT SELECT (tenant_id, id, agent_id, kind, secret_hint, label, person_id, acts_for, client_id, scopes, created_at, expires_at, last_used_at, ended_at, ended_reason) ON agent_session TO portcullis_web;
 GRANT SELECT (id, person_id, tenant_id, status, method, authenticated_at, created_at, activated_at, last_used_at, idle_expires_at, expires_at, ended_at, ended_reason, user_agent, network) ON web_session TO portcullis_web;
 GRANT SELECT (tenant_id, id, person_id, provider, requested_scopes, connection_id, created_at, expires_at, used_at, outcome, outcome_detail) ON connect_attempt TO portcullis_web;
+-- Whether and since when there is a password, never its hash.
+GRANT SELECT (person_id, updated_at) ON person_password TO portcullis_web;
 -- The only writes of web: how a person likes the pages to look.
 GRANT INSERT, UPDATE ON ui_preference TO portcullis_web;
 
@@ -371,6 +373,11 @@ CREATE POLICY everyone ON person TO portcullis_app USING (true) WITH CHECK (true
 CREATE POLICY resolver_read ON person FOR SELECT TO portcullis_resolver USING (true);
 CREATE POLICY self_and_colleagues ON person FOR SELECT TO portcullis_web
   USING (id = current_person() OR EXISTS (SELECT 1 FROM membership m WHERE m.person_id = person.id AND m.tenant_id = current_tenant()));
+
+ALTER TABLE person_password ENABLE ROW LEVEL SECURITY;
+ALTER TABLE person_password FORCE ROW LEVEL SECURITY;
+CREATE POLICY everyone ON person_password TO portcullis_app USING (true) WITH CHECK (true);
+CREATE POLICY own ON person_password FOR SELECT TO portcullis_web USING (person_id = current_person());
 
 ALTER TABLE web_session ENABLE ROW LEVEL SECURITY;
 ALTER TABLE web_session FORCE ROW LEVEL SECURITY;
