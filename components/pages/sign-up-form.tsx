@@ -10,7 +10,7 @@ import { Input } from '@/components/ui/input'
 import { PasswordInput } from '@/components/ui/password-input'
 import { textField, useAction } from '@/components/use-action'
 
-export const minPasswordLength = 12
+export const minPasswordLength = 10
 
 export interface SignUpInput {
   readonly workspaceName: string
