@@ -7,6 +7,7 @@ import { TOOLS } from '@/lib/tools/registry'
 
 import type { GatewayDeps } from '../deps'
 import type { AnyRoute } from './route'
+import { accountRoutes } from './v1/account'
 import { activityRoutes } from './v1/activity'
 import { agentRoutes } from './v1/agents'
 import { apiKeyRoutes } from './v1/api-keys'
@@ -19,6 +20,7 @@ export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
   const { core } = deps
   const { publicUrl } = core.config
   return [
+    ...accountRoutes(deps),
     ...workspaceRoutes(deps),
     ...catalogueRoutes({ providers: core.providers, tools: TOOLS, publicUrl }),
     ...agentRoutes(deps),

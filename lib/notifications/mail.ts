@@ -148,7 +148,7 @@ async function prepare(
   const name = person?.name ?? ''
   switch (row.kind) {
     case 'password_changed':
-      return { to, facts: { kind: 'password_changed', name, url: `${publicUrl}/account` } }
+      return { to, facts: { kind: 'password_changed', name, url: `${publicUrl}/settings/account` } }
     case 'email_changed': {
       const data = emailChanged.safeParse(row.data)
       return data.success
