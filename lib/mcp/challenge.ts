@@ -1,0 +1,44 @@
+/**
+ * What a client without a usable session is told, and where it finds out more.
+ *
+ * @see RFC 6750 §3, RFC 9728 §5.1
+ * @module
+ */
+export const SCOPES = 'mcp:read mcp:write'
+
+export function protectedResourcePath(agentId: string): string {
+  return `/.well-known/oauth-protected-resource/mcp/${agentId}`
+}
+
+/**
+ * The value of `WWW-Authenticate`. A request without credentials gets no error code (RFC 6750 §3.1).
+ *
+ * @param agentId  undefined when the path does not name one: then it holds something that must not be repeated
+ */
+export function challenge(publicUrl: string, agentId: string | undefined, error?: 'invalid_token'): string {
+  const parameters = [
+    ...(error === undefined
+      ? []
+      : [`error="${error}"`, 'error_description="The session is unknown, ended, or not for this agent."']),
+    ...(agentId === undefined ? [] : [`resource_metadata="${publicUrl}${protectedResourcePath(agentId)}"`]),
+    `scope="${SCOPES}"`,
+  ]
+  return `Bearer ${parameters.join(', ')}`
+}
+
+/**
+ * Protected resource metadata of an agent's endpoint. The same for every well-formed agent id, so that nobody learns
+ * which exist.
+ *
+ * `authorization_servers` is absent as long as there is none: the member is optional (RFC 9728 §2), clients that send a
+ * session key in the header need no authorization server, and one that is named but answers 404 leads others into a
+ * failing flow.
+ */
+export function protectedResource(publicUrl: string, agentId: string): Record<string, unknown> {
+  return {
+    resource: `${publicUrl}/mcp/${agentId}`,
+    resource_name: 'Portcullis agent',
+    bearer_methods_supported: ['header'],
+    scopes_supported: SCOPES.split(' '),
+  }
+}

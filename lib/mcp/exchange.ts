@@ -1,0 +1,76 @@
+/**
+ * One exchange with one server instance: messages in, messages out, nothing kept.
+ *
+ * The SDK's own single-exchange transport makes a web-standard Response; half of a call's time would go into building it
+ * and reading it back. This one hands over the messages themselves. It stays a subclass, because that is how a server
+ * learns which revision it serves.
+ *
+ * @module
+ */
+import {
+  PerRequestHTTPServerTransport,
+  type JSONRPCMessage,
+  type JSONRPCRequest,
+  type McpServer,
+  type MessageClassification,
+  type RequestId,
+} from '@modelcontextprotocol/server'
+
+export interface Reply {
+  readonly message: JSONRPCMessage
+  /** True when the protocol layer answered by itself, before any handler ran: such errors have an HTTP status of their own. */
+  readonly isFromProtocol: boolean
+}
+
+class ExchangeTransport extends PerRequestHTTPServerTransport {
+  readonly #waiting = new Map<RequestId, (reply: Reply) => void>()
+  #isDispatching = false
+  #isClosed = false
+
+  deliver(request: JSONRPCRequest, classification: MessageClassification | undefined): Promise<Reply> {
+    const reply = new Promise<Reply>((resolve) => this.#waiting.set(request.id, resolve))
+    this.#isDispatching = true
+    try {
+      this.onmessage?.(request, classification === undefined ? {} : { classification })
+    } finally {
+      this.#isDispatching = false
+    }
+    return reply
+  }
+
+  /** Only answers count: our tools send no notifications, and a stateless client could not be asked anything. */
+  override send(message: JSONRPCMessage): Promise<void> {
+    if (('result' in message || 'error' in message) && message.id !== undefined) {
+      this.#waiting.get(message.id)?.({ message, isFromProtocol: this.#isDispatching })
+      this.#waiting.delete(message.id)
+    }
+    return Promise.resolve()
+  }
+
+  override close(): Promise<void> {
+    if (!this.#isClosed) {
+      this.#isClosed = true
+      this.onclose?.()
+    }
+    return Promise.resolve()
+  }
+}
+
+/**
+ * Serves requests with a server made for them.
+ *
+ * @param classification  of a modern request; absent on the older leg
+ */
+export async function exchange(
+  server: McpServer,
+  requests: readonly JSONRPCRequest[],
+  classification?: MessageClassification,
+): Promise<Reply[]> {
+  const transport = new ExchangeTransport({ classification: classification ?? { era: 'legacy' } })
+  await server.server.connect(transport)
+  try {
+    return await Promise.all(requests.map((request) => transport.deliver(request, classification)))
+  } finally {
+    await transport.close()
+  }
+}
