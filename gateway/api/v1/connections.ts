@@ -1,0 +1,94 @@
+import { z } from 'zod'
+
+import type { Connections } from '@/lib/connections/connections'
+import { AppError, notFound } from '@/lib/errors'
+import type { Providers } from '@/lib/providers/client'
+
+import { time } from '../fields'
+import { defineRoute, idParam, type AnyRoute } from '../route'
+
+const connection = z.object({
+  id: z.string(),
+  provider: z.string(),
+  providerName: z.string(),
+  account: z.string(),
+  email: z.string().nullable(),
+  ownerPersonId: z.string().nullable(),
+  isOwn: z.boolean(),
+  access: z.enum(['allowed', 'blocked']),
+  state: z.string(),
+  stateReason: z.string().nullable(),
+  stateAt: time,
+  requestedScopes: z.array(z.string()).readonly(),
+  grantedScopes: z.array(z.string()).readonly(),
+  missingScopes: z.array(z.string()).readonly(),
+  sandbox: z.boolean(),
+  createdAt: time,
+  authorizedAt: time.nullable(),
+  lastUsedAt: time.nullable(),
+})
+const params = z.strictObject({ connectionId: idParam('connection') })
+const path = '/api/v1/connections/{connectionId}'
+
+export function connectionRoutes(deps: {
+  readonly connections: Pick<Connections, 'list' | 'show' | 'disconnect'>
+  readonly providers: Pick<Providers, 'list'>
+  readonly publicUrl: string
+}): AnyRoute[] {
+  const { connections, providers, publicUrl } = deps
+  return [
+    defineRoute({
+      id: 'connection.list',
+      method: 'GET',
+      path: '/api/v1/connections',
+      summary: "Lists connections, newest first: one's own, and everybody's for owners, admins and auditors.",
+      permission: 'connection.read',
+      response: z.object({ items: z.array(connection) }),
+      handle: async ({ principal }) => ({ items: await connections.list(principal) }),
+    }),
+    defineRoute({
+      id: 'connection.start',
+      method: 'POST',
+      path: '/api/v1/connections',
+      summary: 'Says which page a signed-in person opens to connect an account. Consent needs a browser.',
+      permission: 'connection.connect',
+      body: z.strictObject({ provider: z.string().max(64), connectionId: idParam('connection').optional() }),
+      response: z.object({ connectUrl: z.string(), provider: z.string() }),
+      handle: async ({ principal, body }) => {
+        const provider = providers.list().find(({ name }) => name === body.provider)
+        if (provider === undefined) throw notFound()
+        if (!provider.configured)
+          throw new AppError('provider.misconfigured', `No ${provider.displayName} app is set up here.`)
+        const url = new URL('/connections/new', publicUrl)
+        url.searchParams.set('provider', provider.name)
+        if (body.connectionId !== undefined) {
+          const existing = await connections.show(principal, body.connectionId)
+          if (existing.provider !== provider.name) throw notFound()
+          url.searchParams.set('connection', existing.id)
+        }
+        return { connectUrl: url.href, provider: provider.name }
+      },
+    }),
+    defineRoute({
+      id: 'connection.show',
+      method: 'GET',
+      path,
+      summary: 'Shows one connection.',
+      permission: 'connection.read',
+      params,
+      response: connection,
+      handle: ({ principal, params }) => connections.show(principal, params.connectionId),
+    }),
+    defineRoute({
+      id: 'connection.disconnect',
+      method: 'DELETE',
+      path,
+      summary:
+        'Ends a connection: once this is answered, no call of it is permitted. `provider` says what happens to the access there.',
+      permission: 'connection.disconnect',
+      params,
+      response: z.object({ provider: z.enum(['queued', 'shared', 'none', 'later']) }),
+      handle: ({ principal, params }) => connections.disconnect(principal, params.connectionId),
+    }),
+  ]
+}
