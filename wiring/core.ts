@@ -43,6 +43,7 @@ export interface Core {
   readonly mirror: Mirror
   readonly spool: Spool
   readonly refresher: Refresher
+  readonly onIntegrityAlarm: OnIntegrityAlarm
   /** Finishes refreshes and records under way, then lets go of databases and sockets. */
   close(): Promise<void>
 }
@@ -114,6 +115,7 @@ export async function createCore(
     mirror,
     spool,
     refresher,
+    onIntegrityAlarm,
     async close() {
       await refresher.drain()
       await credentials.settled()
