@@ -77,11 +77,9 @@ export function createWorkers(deps: {
       queue.on('error', (error) => log.warn({ err: error, lane }, 'the queue has trouble'))
       queues.set(lane, queue)
     }
-    await schedule()
+    await tryToSchedule()
     // Checked again and again: a queue that was emptied under a running worker is filled again.
-    timer = setInterval(() => {
-      schedule().catch((error: unknown) => log.warn({ err: error }, 'the periodic jobs could not be scheduled'))
-    }, limits.rescheduleMs)
+    timer = setInterval(() => void tryToSchedule(), limits.rescheduleMs)
     workers = LANES.map((lane) => {
       const worker = backend.worker(lane, process, {
         autorun: false,
@@ -109,6 +107,10 @@ export function createWorkers(deps: {
         if (!isClosed) log.error({ err: error }, 'a worker stopped')
       })
   }
+
+  /** A queue that is away now is no reason not to start: the workers wait for it, and this is tried again. */
+  const tryToSchedule = () =>
+    schedule().catch((error: unknown) => log.warn({ err: error }, 'the periodic jobs could not be scheduled'))
 
   const schedule = async () => {
     for (const [lane, queue] of queues) {

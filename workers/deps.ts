@@ -1,0 +1,115 @@
+/**
+ * Which job does what. Each handler bears being run twice, at once or again: what it works on is claimed in the database.
+ *
+ * @module
+ */
+import path from 'node:path'
+
+import { createMailer, type Mailer } from '@/lib/notifications/mail'
+import { createFileTransport, createSmtpTransport } from '@/lib/notifications/transport'
+import { brand } from '@/lib/ids'
+import { createQueue, type JobQueue } from '@/lib/queue/queue'
+import type { JobHandlers } from '@/lib/queue/workers'
+import { createConnectionFlows } from '@/wiring/connections'
+import type { Core } from '@/wiring/core'
+
+import { createDrainAudit } from './drain-audit'
+import { createReconcileCalls } from './reconcile-calls'
+import { createRetention } from './retention'
+
+const SCAN = 200
+const MAX_ROUNDS = 100
+
+export interface WorkerDeps {
+  readonly queue: JobQueue
+  readonly handlers: JobHandlers
+  close(): Promise<void>
+}
+
+export function createWorkerDeps(core: Core): WorkerDeps {
+  const { appDb, audit, clock, config, log } = core
+  const queue = createQueue({ config, log })
+  const mailer = createWorkerMailer(core)
+  const retention = createRetention({ appDb, log })
+
+  /** What needs no credential. Runs without keys too. */
+  const always: JobHandlers = {
+    sendMail: async ({ mailId }) => {
+      await mailer.send(mailId)
+    },
+    findMail: singly(async () => {
+      for (const mailId of await mailer.due(SCAN)) await queue.enqueue('sendMail', { mailId })
+    }),
+    drainAudit: singly(createDrainAudit({ audit, log })),
+    reconcileCalls: singly(createReconcileCalls({ audit, clock })),
+    retention: singly(async () => {
+      await retention()
+    }),
+  }
+
+  return {
+    queue,
+    handlers: core.notReady === undefined ? { ...always, ...credentialHandlers(core, queue) } : always,
+    close: async () => {
+      mailer.close()
+      await queue.close()
+    },
+  }
+}
+
+/** What opens credentials. Without keys these jobs are not taken; what they would do is found again by their scans. */
+function credentialHandlers(core: Core, queue: JobQueue): JobHandlers {
+  const { log, refresher } = core
+  const connections = createConnectionFlows(core, queue)
+  return {
+    refreshDue: singly(async () => {
+      // Until nothing more is due: ten thousand may fall due in one minute.
+      for (let round = 0; round < MAX_ROUNDS; round += 1) if ((await refresher.refreshDue(SCAN)) < SCAN) break
+    }),
+    recoverAttempts: singly(async () => {
+      const { replayed, recovered } = await refresher.recoverAbandoned()
+      if (replayed + recovered > 0) log.info({ replayed, recovered }, 'refreshes of lost processes were taken over')
+    }),
+    revokeGrant: async ({ tenantId, revocationId }) => {
+      await connections.revoke(brand<'tenant'>(tenantId), revocationId)
+    },
+    findRevocations: singly(async () => {
+      for (const { tenantId, revocationId } of await connections.due(SCAN))
+        await queue.enqueue('revokeGrant', { tenantId, revocationId })
+    }),
+    sweepConnections: singly(async () => {
+      const report = await connections.sweep()
+      if (Object.values(report).some((n: number) => n > 0)) log.info({ ...report }, 'connections were repaired')
+    }),
+  }
+}
+
+function createWorkerMailer({ appDb, config, log }: Core): Mailer {
+  const { url, from } = config.smtp
+  const transport =
+    url !== undefined
+      ? createSmtpTransport({ url, from })
+      : createFileTransport({
+          dir: path.join(config.dataDir, 'mail'),
+          from,
+          // Without a mail server whoever tries the product must be told where their link is; in production nobody is.
+          onWritten: (file) => {
+            if (config.publicUrlIsLoopback) process.stdout.write(`Mail: ${file}\n`)
+          },
+        })
+  return createMailer({ appDb, transport, publicUrl: config.publicUrl, log })
+}
+
+/** A scan that takes longer than its interval is not run beside itself. */
+function singly(scan: () => Promise<void>): () => Promise<void> {
+  let isRunning = false
+  return async () => {
+    if (isRunning) return
+    isRunning = true
+    try {
+      await scan()
+    } finally {
+      isRunning = false
+    }
+  }
+}
