@@ -17,11 +17,14 @@ import { createWebSessions, type WebSessions } from '@/lib/identity/sessions'
 import { createSignIn, type SignIn } from '@/lib/identity/sign-in'
 import { createSignUp, type SignUp } from '@/lib/identity/sign-up'
 import { createQueue, type JobQueue } from '@/lib/queue/queue'
+import { createBroker, type Broker } from '@/lib/broker/call'
+import type { Connections } from '@/lib/connections/connections'
 import { createAgentSessions, type AgentSessions } from '@/lib/tenancy/agent-sessions'
 import { createAgents, type Agents } from '@/lib/tenancy/agents'
 import { createMembers, type Members } from '@/lib/tenancy/members'
 import { createTenants, type Tenants } from '@/lib/tenancy/tenants'
-import { TOOLS } from '@/lib/tools/registry'
+import { createToolRegistry, type ToolRegistry } from '@/lib/tools/registry'
+import { createConnectionFlows } from '@/wiring/connections'
 import type { Core } from '@/wiring/core'
 
 export interface GatewayDeps {
@@ -39,6 +42,9 @@ export interface GatewayDeps {
   readonly personCredentials: Credentials
   readonly agents: Agents
   readonly agentSessions: AgentSessions
+  readonly registry: ToolRegistry
+  readonly broker: Broker
+  readonly connections: Connections
   close(): Promise<void>
 }
 
@@ -46,6 +52,7 @@ export function createGatewayDeps(core: Core): GatewayDeps {
   const { appDb, audit, clock, log, config } = core
   if (config.databaseUrl === undefined) throw new AppError('config.invalid', 'DATABASE_URL: is needed')
   const queue = createQueue({ config: { redisUrl: config.redisUrl, databaseUrl: config.databaseUrl }, log })
+  const registry = createToolRegistry()
   const limitStore = createRateLimitStore(config.databaseUrl)
   const cookies = signInCookies(config.publicUrl)
   const sessions = createWebSessions({ appDb })
@@ -84,11 +91,14 @@ export function createGatewayDeps(core: Core): GatewayDeps {
     agents: createAgents({
       appDb,
       audit,
-      knownTools: new Set(TOOLS.map(({ name }) => name)),
+      knownTools: registry.names,
       publicUrl: config.publicUrl,
       clock,
     }),
     agentSessions: createAgentSessions({ appDb, audit, clock, log }),
+    registry,
+    broker: createBroker({ ...core, registry, publicUrl: config.publicUrl }),
+    connections: createConnectionFlows(core, queue),
     async close() {
       await Promise.all([queue.close(), limitStore.close()])
     },

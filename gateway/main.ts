@@ -17,6 +17,7 @@ import { apiRoutes } from './api/routes'
 import { createGatewayDeps, type GatewayDeps } from './deps'
 import type { Readiness } from './health'
 import type { RouteFamily } from './http'
+import { createMcpRoutes } from './mcp'
 import { createWebProxy } from './proxy'
 import { createGatewayServer } from './server'
 import { createSignInRoutes } from './signin'
@@ -86,6 +87,7 @@ function routeFamilies(deps: GatewayDeps): RouteFamily[] {
           detail: { operation: routeId },
         }),
     }),
+    createMcpRoutes({ sessions: deps.agentSessions, broker: deps.broker, publicUrl, log: core.log }),
     createSignInRoutes({ ...deps, publicUrl, credentials: deps.personCredentials }),
   ]
 }

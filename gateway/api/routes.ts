@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { TOOLS } from '@/lib/tools/registry'
-
 import type { GatewayDeps } from '../deps'
 import type { AnyRoute } from './route'
+import { accountRoutes } from './v1/account'
 import { accountRoutes } from './v1/account'
 import { activityRoutes } from './v1/activity'
 import { agentRoutes } from './v1/agents'
@@ -22,11 +21,12 @@ export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
   return [
     ...accountRoutes(deps),
     ...workspaceRoutes(deps),
-    ...catalogueRoutes({ providers: core.providers, tools: TOOLS, publicUrl }),
+    ...catalogueRoutes({ providers: core.providers, tools: deps.registry.tools.map(({ tool }) => tool), publicUrl }),
     ...agentRoutes(deps),
     ...profileRoutes(deps),
     ...sessionRoutes({ ...deps, publicUrl }),
     ...activityRoutes(core),
     ...apiKeyRoutes(deps),
+    ...accountRoutes(deps),
   ]
 }
