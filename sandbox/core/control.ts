@@ -193,7 +193,7 @@ export class Control {
     this.#enter(counters, target)
     try {
       const fault = this.#take(provider, target)
-      if (fault !== undefined && BEFORE.has(fault.kind)) return refuse(fault)
+      if (fault !== undefined && BEFORE.has(fault.kind)) return refuse(provider, target, fault)
       const reply = await handle()
       return fault === undefined ? reply : await this.#strike(fault, request, reply)
     } finally {
@@ -260,7 +260,26 @@ export class Control {
   }
 }
 
-function refuse(fault: FaultKind): Reply {
+/** What each provider says when it is asked too often; at their token endpoints they say it in OAuth's shape. */
+function tooMany(provider: Provider, target: FaultTarget): unknown {
+  if (target === 'token')
+    return provider === 'slack' ? { ok: false, error: 'ratelimited' } : { error: 'rate_limit_exceeded' }
+  const message = 'You have exceeded a secondary rate limit. Please wait a few minutes before you try again.'
+  if (provider === 'github')
+    return { message, documentation_url: 'https://docs.github.com/rest/rate-limit', status: '429' }
+  if (provider === 'slack') return { ok: false, error: 'ratelimited' }
+  const errors = [{ message: 'Rate Limit Exceeded', domain: 'usageLimits', reason: 'rateLimitExceeded' }]
+  return {
+    error: {
+      code: 429,
+      message: 'Resource has been exhausted (e.g. check quota).',
+      errors,
+      status: 'RESOURCE_EXHAUSTED',
+    },
+  }
+}
+
+function refuse(provider: Provider, target: FaultTarget, fault: FaultKind): Reply {
   switch (fault.kind) {
     case 'error':
       return json(fault.status, fault.body)
@@ -271,7 +290,7 @@ function refuse(fault: FaultKind): Reply {
         body: '<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>',
       }
     case 'rate_limited':
-      return json(429, { ok: false, error: 'ratelimited' }, { 'retry-after': String(fault.retryAfterS) })
+      return json(429, tooMany(provider, target), { 'retry-after': String(fault.retryAfterS) })
     case 'reset_before':
       return { status: 500, delivery: { kind: 'reset' } }
     default:

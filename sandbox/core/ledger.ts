@@ -44,7 +44,7 @@ export interface Token {
   readonly family: string
   readonly scopes: readonly string[]
   readonly issuedAt: number
-  readonly expiresAt: number | undefined
+  expiresAt: number | undefined
   /** For a refresh token: the access token issued beside it. */
   readonly sibling: string | undefined
   readonly flow: string
@@ -90,6 +90,8 @@ export class Ledger {
   readonly policy: TokenPolicy
   readonly #clock: VirtualClock
   readonly #store: Store
+  /** Tokens by the consent they came from: what a refresh touches must not grow with everything ever issued. */
+  readonly #families = new Map<string, Token[]>()
   /** Refresh tokens presented after they were spent and past any grace. */
   reuse = 0
 
@@ -98,6 +100,13 @@ export class Ledger {
     this.policy = policy
     this.#clock = clock
     this.#store = store
+    for (const token of this.journal()) this.#remember(token)
+  }
+
+  #remember(token: Token): void {
+    const family = this.#families.get(token.family) ?? []
+    family.push(token)
+    this.#families.set(token.family, family)
   }
 
   /** The live grant of this user to our one client, widened by these scopes or made anew. */
@@ -177,6 +186,7 @@ export class Ledger {
       sibling: undefined,
     }
     this.#save('token', access.value, access)
+    this.#remember(access)
     let refresh: Token | undefined
     if (withRefresh) {
       refresh = {
@@ -187,6 +197,7 @@ export class Ledger {
         sibling: access.value,
       }
       this.#save('token', refresh.value, refresh)
+      this.#remember(refresh)
     }
     if (liveAccessCap !== undefined) this.#enforceCap(from.family, liveAccessCap)
     return { access, refresh, grant, expiresInS: accessLifetimeS }
@@ -255,7 +266,8 @@ export class Ledger {
   expire(value: string): boolean {
     const token = this.token(value)
     if (token === undefined) return false
-    this.#save('token', value, { ...token, expiresAt: this.#clock.nowMs() })
+    token.expiresAt = this.#clock.nowMs()
+    this.#save('token', value, token)
     return true
   }
 
@@ -266,7 +278,7 @@ export class Ledger {
 
   /** Kills every token that came from the same consent. */
   revokeFamily(family: string): void {
-    for (const token of this.journal()) if (token.family === family) this.#kill(token)
+    for (const token of this.#families.get(family) ?? []) this.#kill(token)
   }
 
   /** Providers keep only so many consents per person and set of scopes alive: the oldest dies silently. */
@@ -282,7 +294,7 @@ export class Ledger {
   }
 
   #enforceCap(family: string, cap: number): void {
-    const live = this.journal().filter((t) => t.family === family && t.kind === 'access' && t.state === 'live')
+    const live = (this.#families.get(family) ?? []).filter((t) => t.kind === 'access' && t.state === 'live')
     for (const token of live.slice(0, Math.max(0, live.length - cap))) this.#kill(token)
   }
 

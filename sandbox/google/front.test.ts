@@ -361,6 +361,11 @@ describe('Calendar', () => {
     const { data } = await client.events.insert({ calendarId: 'primary', sendUpdates: 'none', requestBody })
     expect(data).toMatchObject({ id: 'trial0001', summary: 'Bike service', organizer: { email: ANA.account } })
     expect(await refusal(client.events.insert({ calendarId: 'primary', requestBody }))).toMatchObject({ code: 409 })
+    const { data: again } = await client.events.get({ calendarId: 'primary', eventId: 'trial0001' })
+    expect(again).toEqual(data)
+    expect(await refusal(client.events.get({ calendarId: 'primary', eventId: 'trial0002' }))).toMatchObject({
+      code: 404,
+    })
     const found = await client.events.list({
       calendarId: ANA.account,
       timeMin: '2030-05-06T00:00:00Z',

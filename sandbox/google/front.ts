@@ -73,6 +73,8 @@ export function createGoogleFront(
         return getMessage(call)
       case 'calendar.events.list':
         return listEvents(call)
+      case 'calendar.events.get':
+        return getEvent(call)
       case 'calendar.events.insert':
         return insertEvent(call)
       default:
@@ -197,6 +199,22 @@ export function createGoogleFront(
     })
   }
 
+  /** The emulator lists events but gives none out by itself: this one is looked for in its pages. */
+  async function getEvent({ user, path }: Call): Promise<Reply> {
+    const calendar = await calendarOf(user, path.get('calendarId') ?? '')
+    const target = `/calendar/v3/calendars/${encodeURIComponent(String(calendar?.['id']))}/events?maxResults=${MAX_CALENDAR_PAGE}`
+    let page: unknown = ''
+    while (calendar !== undefined && typeof page === 'string') {
+      const body = parseJson((await read(user, `${target}&pageToken=${page}`)).body)
+      if (!isRecord(body) || !Array.isArray(body['items'])) break
+      const events = body['items'].filter(isRecord).map((event) => shaped(event, calendar, user))
+      const found = events.find((event) => event['id'] === path.get('eventId'))
+      if (found !== undefined) return json(200, found)
+      page = body['nextPageToken']
+    }
+    return failure(404, 'Not Found', 'notFound', 'NOT_FOUND')
+  }
+
   async function insertEvent({ request, user, path }: Call): Promise<Reply> {
     const body = parseJson(request.body)
     if (!isRecord(body)) return failure(400, 'Parse Error', 'parseError', 'INVALID_ARGUMENT')
@@ -215,7 +233,7 @@ export function createGoogleFront(
     }
     const calendarId = String(calendar['id'])
     const own = typeof body['id'] === 'string' ? body['id'] : undefined
-    if (own !== undefined && store.get(ALIAS, `${user} ${own}`) !== undefined) {
+    if (own !== undefined && store.get(ALIAS, `${user} ${calendarId} ${own}`) !== undefined) {
       return failure(409, 'The requested identifier already exists.', 'duplicate', 'ALREADY_EXISTS')
     }
     const attendees = Array.isArray(body['attendees']) ? body['attendees'].filter(isRecord) : []
@@ -233,8 +251,8 @@ export function createGoogleFront(
     if (written.status >= 300 || !isRecord(event)) return retold(written)
     const emulated = String(event['id'])
     const id = own ?? Buffer.from(emulated).toString('hex')
-    store.put(ALIAS, `${user} ${id}`, emulated)
-    store.put(ALIAS, `${user} > ${emulated}`, id)
+    store.put(ALIAS, `${user} ${calendarId} ${id}`, emulated)
+    store.put(ALIAS, `${user} ${calendarId} > ${emulated}`, id)
     return json(200, shaped(event, calendar, user))
   }
 
@@ -250,7 +268,7 @@ export function createGoogleFront(
     calendar: Record<string, unknown>,
     user: string,
   ): Record<string, unknown> {
-    const alias = store.get(ALIAS, `${user} > ${String(event['id'])}`)
+    const alias = store.get(ALIAS, `${user} ${String(calendar['id'])} > ${String(event['id'])}`)
     const id = typeof alias === 'string' ? alias : String(event['id'])
     const attendees = Array.isArray(event['attendees']) ? event['attendees'] : []
     return {

@@ -230,6 +230,21 @@ export const METHODS: readonly GoogleMethod[] = [
     rpc: 'calendar.v3.Events.List',
   },
   {
+    id: 'calendar.events.get',
+    method: 'GET',
+    template: '/calendar/v3/calendars/{calendarId}/events/{eventId}',
+    api: 'calendar',
+    scopes: [...READ_EVENTS, scope('calendar.events.owned'), scope('calendar.events.owned.readonly')],
+    parameters: {
+      alwaysIncludeEmail: flag,
+      calendarId: text,
+      eventId: text,
+      maxAttendees: whole(1, 10_000),
+      timeZone: text,
+    } satisfies Calendar<calendar_v3.Params$Resource$Events$Get>,
+    rpc: 'calendar.v3.Events.Get',
+  },
+  {
     id: 'calendar.events.insert',
     method: 'POST',
     template: '/calendar/v3/calendars/{calendarId}/events',

@@ -43,12 +43,12 @@ const client = (token: string): WebClient =>
 const isPlatformError = (error: unknown): error is WebAPIPlatformError =>
   error instanceof Error && 'code' in error && error.code === ErrorCode.PlatformError
 
-async function refusal(call: Promise<unknown>): Promise<{ error: string } & Record<string, unknown>> {
+async function refusal(call: Promise<unknown>): Promise<Record<string, unknown>> {
   try {
     await call
   } catch (error) {
     if (!isPlatformError(error)) throw error
-    return error.data
+    return { ...error.data }
   }
   throw new Error('the call succeeded')
 }
