@@ -68,7 +68,7 @@ export function ConnectResult({
             </>
           }
         >
-          <p>No agent can use it yet: tick the tools you want an agent to have.</p>
+          <p>An agent can use it once you have ticked the tools it may have.</p>
         </Frame>
       )
     case 'partial':

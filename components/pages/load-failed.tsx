@@ -7,13 +7,14 @@ import { Button } from '@/components/ui/button'
 import { Card } from '@/components/ui/card'
 import { ErrorState } from '@/components/ui/error-state'
 
-/** Stands where a list would be when its reader failed. */
+/** Stands in the place of a whole page body whose reader failed. */
 export function LoadFailed({ what, reference }: { what: string; reference?: string | undefined }) {
   const router = useRouter()
   const [isPending, startTransition] = useTransition()
   return (
     <Card>
       <ErrorState
+        level={1}
         title={`${what} could not be loaded`}
         reference={reference}
         action={
