@@ -199,8 +199,12 @@ describe('when the audit trail cannot be written', () => {
           })
         }
         // Frozen: what is sent is swallowed, as by a link that drops packets.
-        client.on('data', (bytes) => void (isFrozen || upstream.write(bytes)))
-        upstream.on('data', (bytes) => void (isFrozen || client.write(bytes)))
+        client.on('data', (bytes) => {
+          if (!isFrozen) upstream.write(bytes)
+        })
+        upstream.on('data', (bytes) => {
+          if (!isFrozen) client.write(bytes)
+        })
       })
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
       const address = server.address()

@@ -82,7 +82,7 @@ describe('draining outboxes and spool', () => {
     const target = newId('request')
     const record = await audit.prepare(revocation(target, { action: 'connection.disconnected' }))
     await db.vault.tenant(world.tenantId, (tx) =>
-      tx.auditOutbox.create({ data: { tenantId: world.tenantId, id: record.id, record } }),
+      tx.auditOutbox.create({ data: { tenantId: world.tenantId, id: newId('outbox'), record } }),
     )
     await db.adminQuery('vault', 'REVOKE DELETE ON audit_outbox FROM portcullis_vault')
     await audit.drain()

@@ -1,0 +1,127 @@
+import { randomBytes } from 'node:crypto'
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+import { newId } from '@/lib/ids'
+import { createLog } from '@/lib/log'
+import { createAuditWorld, type AuditWorld } from '@/lib/testing/audit'
+import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
+
+import { createRetention } from './retention'
+
+const DAY = 86_400_000
+
+describe('retention', () => {
+  let db: TestDatabases
+  let world: AuditWorld
+  beforeAll(async () => {
+    db = await createTestDatabases()
+    world = await createAuditWorld(db.app)
+  })
+  afterAll(() => db.close())
+  const ago = (days: number) => new Date(Date.now() - days * DAY)
+  const retain = (batch = 1_000) => createRetention({ appDb: db.app, log: createLog('test', 'silent'), batch })()
+  const bytes = () => new Uint8Array(randomBytes(32))
+
+  it('deletes what has served its time and nothing else', async () => {
+    const { global } = db.app
+    const kept = {
+      token: newId('emailToken'),
+      session: newId('webSession'),
+      mails: [newId('mail'), newId('mail'), newId('mail')],
+    }
+    await global.emailToken.createMany({
+      data: [
+        { id: newId('emailToken'), purpose: 'magic_link', email: 'a@example.test', expiresAt: ago(2) },
+        { id: kept.token, purpose: 'magic_link', email: 'a@example.test', expiresAt: ago(0.5) },
+      ],
+    })
+    const session = (id: string, fields: object) => ({
+      id,
+      secretHash: bytes(),
+      personId: world.personId,
+      status: 'active',
+      browserHash: bytes(),
+      method: 'password',
+      idleExpiresAt: ago(-1),
+      expiresAt: ago(-30),
+      ...fields,
+    })
+    await global.webSession.createMany({
+      data: [
+        session(newId('webSession'), { expiresAt: ago(8) }),
+        session(newId('webSession'), { idleExpiresAt: ago(8) }),
+        session(newId('webSession'), { status: 'ended', endedAt: ago(8) }),
+        session(newId('webSession'), { status: 'pending', createdAt: ago(2) }),
+        session(kept.session, { status: 'ended', endedAt: ago(6) }),
+      ],
+    })
+    const mail = (id: string, fields: object) => ({ id, kind: 'notice', email: 'a@example.test', ...fields })
+    await global.mail.createMany({
+      data: [
+        mail(newId('mail'), { status: 'sent', sentAt: ago(8) }),
+        mail(newId('mail'), { status: 'failed', createdAt: ago(31) }),
+        mail(kept.mails[0]!, { status: 'sent', sentAt: ago(6) }),
+        mail(kept.mails[1]!, { status: 'queued', createdAt: ago(60) }),
+        mail(kept.mails[2]!, { status: 'failed', createdAt: ago(20) }),
+      ],
+    })
+    await global.rateLimit.createMany({
+      data: [
+        { key: 'old', points: 1, expire: BigInt(Date.now() - 1_000) },
+        { key: 'live', points: 1, expire: BigInt(Date.now() + 60_000) },
+        { key: 'eternal', points: 1 },
+      ],
+    })
+    const attempt = (expiresAt: Date) => ({
+      tenantId: world.tenantId,
+      id: newId('connectAttempt'),
+      personId: world.personId,
+      webSessionId: newId('webSession'),
+      browserHash: bytes(),
+      provider: 'github',
+      providerApp: 'app',
+      stateHash: bytes(),
+      codeVerifier: 'v',
+      nonce: 'n',
+      requestedScopes: [],
+      expiresAt,
+    })
+    const call = (expiresAt: Date) => ({
+      tenantId: world.tenantId,
+      callId: newId('call'),
+      keyVersion: 1,
+      sealed: bytes(),
+      expiresAt,
+    })
+    await db.app.tenant(world.tenantId, async (tx) => {
+      await tx.connectAttempt.createMany({ data: [attempt(ago(2)), attempt(ago(0.5))] })
+      await tx.auditArguments.createMany({ data: [call(ago(1)), call(ago(-1))] })
+    })
+
+    expect(await retain()).toEqual({
+      emailTokens: 1,
+      webSessions: 4,
+      mails: 2,
+      rateLimits: 1,
+      connectAttempts: 1,
+      callArguments: 1,
+    })
+    expect((await global.emailToken.findMany()).map((row) => row.id)).toEqual([kept.token])
+    expect((await global.webSession.findMany()).map((row) => row.id)).toEqual([kept.session])
+    expect((await global.mail.findMany()).map((row) => row.id).sort()).toEqual([...kept.mails].sort())
+    expect((await global.rateLimit.findMany()).map((row) => row.key).sort()).toEqual(['eternal', 'live'])
+    expect(await db.app.tenant(world.tenantId, (tx) => tx.connectAttempt.count())).toBe(1)
+    expect(await db.app.tenant(world.tenantId, (tx) => tx.auditArguments.count())).toBe(1)
+  })
+
+  it('takes many rows in small bites, and leaves the rest of a mountain to the next run', async () => {
+    await db.adminQuery(
+      'app',
+      "INSERT INTO rate_limit (key, points, expire) SELECT 'k' || n, 1, 1 FROM generate_series(1, 1000) n",
+    )
+    expect(await retain(10)).toMatchObject({ rateLimits: 500 })
+    expect(await retain(10)).toMatchObject({ rateLimits: 500 })
+    expect(await retain(10)).toMatchObject({ rateLimits: 0 })
+  })
+})
