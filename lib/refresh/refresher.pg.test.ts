@@ -155,7 +155,7 @@ describe(
           )
           expect(world.endpoint.calls() - before, round).toBe(1)
           if (round === 'warm') break
-        // Both processes have the row, its key and its token in memory now. Wait, by the database's clock, for its end.
+          // Both processes have the row, its key and its token in memory now. Wait, by the database's clock, for its end.
           await db.adminQuery('vault', 'SELECT pg_sleep_for(access_expires_at - clock_timestamp()) FROM credential')
         }
         expect(world.endpoint.reuses()).toBe(0)
