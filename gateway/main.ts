@@ -14,6 +14,7 @@ import { createCore, type Core } from '@/wiring/core'
 import { createApi } from './api/route'
 import { openApiDocument } from './api/openapi'
 import { apiRoutes } from './api/routes'
+import { createConnectRoutes } from './connect'
 import { createGatewayDeps, type GatewayDeps } from './deps'
 import type { Readiness } from './health'
 import type { RouteFamily } from './http'
@@ -88,7 +89,22 @@ function routeFamilies(deps: GatewayDeps): RouteFamily[] {
         }),
     }),
     createMcpRoutes({ sessions: deps.agentSessions, broker: deps.broker, publicUrl, log: core.log }),
-    createSignInRoutes({ ...deps, publicUrl, credentials: deps.personCredentials }),
+    createConnectRoutes({
+      publicUrl,
+      cookies: deps.cookies,
+      authenticator,
+      connections: deps.connections,
+      providers: core.providers,
+      isReady: () => core.notReady === undefined,
+    }),
+    createSignInRoutes({
+      ...deps,
+      publicUrl,
+      credentials: deps.personCredentials,
+      ...(config.publicUrlIsLoopback && config.smtp.url === undefined
+        ? { mailFolder: path.join(config.dataDir, 'mail') }
+        : {}),
+    }),
   ]
 }
 

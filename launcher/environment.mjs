@@ -105,6 +105,7 @@ const PAGES_PRIVACY = { NEXT_TELEMETRY_DISABLED: '1', __NEXT_PROCESSED_ENV: 'tru
  * @property {{ web: string, app: string, vault: string }} urls
  * @property {string} nextAuthSecret
  * @property {string | undefined} sandboxProviders
+ * @property {boolean} hasSandbox  a provider without a real app is played by the sandbox
  * @property {boolean} development
  */
 
@@ -129,6 +130,8 @@ export function environmentOf(name, facts) {
         DATABASE_URL: facts.urls.web,
         NEXTAUTH_URL: facts.publicUrl,
         NEXTAUTH_SECRET: facts.nextAuthSecret,
+        // That there is a sandbox, for the banner; not its addresses or secrets.
+        ...(facts.hasSandbox ? { SANDBOX_LABEL: '1' } : {}),
       }
     case 'gateway':
       return {

@@ -31,6 +31,7 @@ const facts: Facts = {
   urls: { web: 'postgresql://web@h/app', app: 'postgresql://app@h/app', vault: 'postgresql://vault@h/vault' },
   nextAuthSecret: 'sign-cookies',
   sandboxProviders: '{"github":{"clientSecret":"canary-sandbox"}}',
+  hasSandbox: true,
   development: false,
 }
 

@@ -45,6 +45,8 @@ const development = process.argv.includes('--dev')
 /** Tests of failures turn the sandbox's clock and its moods. */
 const sandboxControl = process.argv.includes('--sandbox-control')
 const began = Date.now()
+/** Google, GitHub and Slack: with a real app of each there is nothing of the sandbox to show. */
+const PROVIDERS = 3
 const NEXT = join(ROOT, 'node_modules', 'next', 'dist', 'bin', 'next')
 
 /** Undone in reverse order at the end. @type {{ name: string, undo: () => Promise<void> | void }[]} */
@@ -98,6 +100,7 @@ async function main() {
     development,
     /** @type {string | undefined} */
     sandboxProviders: undefined,
+    hasSandbox: false,
   }
   started.push({ name: 'the databases’ addresses', undo: () => rmSync(join(run, 'local.json'), { force: true }) })
   rmSync(join(config.dataDir, 'signup-link'), { force: true }) // the gateway writes it anew while nobody has signed up
@@ -105,6 +108,7 @@ async function main() {
   await step('starting', async (tell) => {
     const wantsSandbox =
       (config.publicUrlIsLoopback || flag('SANDBOX')) && existsSync(join(ROOT, '.build', 'sandbox.mjs'))
+    facts.hasSandbox = wantsSandbox && Object.keys(config.providers).length < PROVIDERS
     const [sandbox] = await Promise.all([wantsSandbox ? startSandbox(facts, tell) : undefined, startWeb(facts, tell)])
     facts.sandboxProviders = sandbox?.providers
     writePrivate(

@@ -83,6 +83,7 @@ export const environmentSchema = z.object({
   SANDBOX: flag.default(false),
   SANDBOX_PUBLIC_URL: url(['https:', 'http:']).optional(),
   SANDBOX_PROVIDERS: z.string().default(''),
+  SANDBOX_LABEL: flag.default(false),
   SELF_SERVICE_SIGN_UP: flag.default(false),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   METRICS_PORT: port.optional(),
@@ -201,7 +202,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     },
     smtp: { url: e.SMTP_URL, from: e.SMTP_FROM },
     selfServiceSignUp: e.SELF_SERVICE_SIGN_UP,
-    sandbox: sandboxAllow.length > 0,
+    sandbox: sandboxAllow.length > 0 || e.SANDBOX_LABEL,
     logLevel: e.LOG_LEVEL,
     metricsPort: e.METRICS_PORT,
     remote:

@@ -6,7 +6,7 @@ import type { Register } from '../run'
 const connection = z.object({
   id: z.string(),
   provider: z.string(),
-  accountLabel: z.string(),
+  account: z.string(),
   state: z.string(),
   grantedScopes: z.array(z.string()),
 })
@@ -23,7 +23,7 @@ export const connectionCommands: Register = (program, run) => {
         output.result(items, () =>
           table(
             items,
-            ['id', 'provider', 'accountLabel', 'state'],
+            ['id', 'provider', 'account', 'state'],
             'No connections yet. Start one: portcullis connection connect github',
           ),
         )

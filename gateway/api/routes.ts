@@ -6,11 +6,11 @@
 import type { GatewayDeps } from '../deps'
 import type { AnyRoute } from './route'
 import { accountRoutes } from './v1/account'
-import { accountRoutes } from './v1/account'
 import { activityRoutes } from './v1/activity'
 import { agentRoutes } from './v1/agents'
 import { apiKeyRoutes } from './v1/api-keys'
 import { catalogueRoutes } from './v1/catalogue'
+import { connectionRoutes } from './v1/connections'
 import { profileRoutes } from './v1/profiles'
 import { sessionRoutes } from './v1/sessions'
 import { workspaceRoutes } from './v1/workspace'
@@ -22,11 +22,11 @@ export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
     ...accountRoutes(deps),
     ...workspaceRoutes(deps),
     ...catalogueRoutes({ providers: core.providers, tools: deps.registry.tools.map(({ tool }) => tool), publicUrl }),
+    ...connectionRoutes({ connections: deps.connections, providers: core.providers, publicUrl }),
     ...agentRoutes(deps),
     ...profileRoutes(deps),
     ...sessionRoutes({ ...deps, publicUrl }),
     ...activityRoutes(core),
     ...apiKeyRoutes(deps),
-    ...accountRoutes(deps),
   ]
 }
