@@ -105,7 +105,13 @@ export interface ProviderInfo {
   /** False when no app of this provider is set in the environment. */
   readonly configured: boolean
   readonly sandbox: boolean
-  readonly scopes: readonly { readonly name: string; readonly words: string; readonly access: string }[]
+  readonly scopes: readonly {
+    readonly name: string
+    readonly words: string
+    readonly access: string
+    /** Asked for at every connect, whatever else is. */
+    readonly required: boolean
+  }[]
 }
 
 export interface Providers {

@@ -63,6 +63,7 @@ function describe(definition: ProviderDefinition, client: ProviderClient | undef
       name,
       words: definition.scopes.known[name]?.words ?? name,
       access: definition.scopes.known[name]?.access ?? 'read',
+      required: definition.scopes.identity.includes(name),
     })),
   }
 }

@@ -12,7 +12,9 @@ const provider = z.object({
   sandbox: z.boolean(),
   /** What must be registered at the provider, exactly. */
   redirectUri: z.string(),
-  scopes: z.array(z.object({ name: z.string(), words: z.string(), access: z.string() })).readonly(),
+  scopes: z
+    .array(z.object({ name: z.string(), words: z.string(), access: z.string(), required: z.boolean() }))
+    .readonly(),
 })
 
 const tool = z.object({
