@@ -99,7 +99,7 @@ function page(provider: Provider, title: string, body: string): string {
 *{box-sizing:border-box}body{margin:0;font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--ground);min-height:100vh}
 .notice{background:#ffd33d;color:#24292f;text-align:center;padding:.5rem 1rem;font-weight:600;font-size:.9rem}
 main{max-width:30rem;margin:clamp(1rem,6vh,4rem) auto;padding:1.5rem;background:var(--card);border:1px solid var(--line);border-radius:14px}
-@media (max-width:520px){main{margin:0;border:0;border-radius:0;min-height:90vh}}
+@media (max-width:520px){main{margin:0;max-width:none;border:0;border-radius:0;min-height:90vh}}
 .brand{font-weight:700;color:var(--accent);margin:0 0 1rem}h1{font-size:1.35rem;line-height:1.3;margin:0 0 .5rem}p{margin:.5rem 0}small,code{color:var(--soft)}code{font-size:.8rem;overflow-wrap:anywhere}
 button{font:inherit;cursor:pointer;min-height:44px;border-radius:8px;border:1px solid var(--line);background:transparent;color:inherit;padding:.5rem 1.25rem}
 button:hover{border-color:var(--accent)}:focus-visible{outline:3px solid var(--accent);outline-offset:2px}
