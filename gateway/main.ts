@@ -5,6 +5,8 @@
  *
  * @module
  */
+import path from 'node:path'
+
 import { actorOf } from '@/lib/audit/record'
 import { loadConfig } from '@/lib/config'
 import { AppError } from '@/lib/errors'
@@ -101,8 +103,8 @@ function routeFamilies(deps: GatewayDeps): RouteFamily[] {
       ...deps,
       publicUrl,
       credentials: deps.personCredentials,
-      ...(config.publicUrlIsLoopback && config.smtp.url === undefined
-        ? { mailFolder: path.join(config.dataDir, 'mail') }
+      ...(core.config.publicUrlIsLoopback && core.config.smtp.url === undefined
+        ? { mailFolder: path.join(core.config.dataDir, 'mail') }
         : {}),
     }),
   ]

@@ -46,6 +46,8 @@ export interface SignInRouteDependencies {
   readonly signUp: SignUp
   readonly credentials: Credentials
   readonly authenticator: Authenticator
+  /** Where mails lie when there is no mail server. Told to whoever asks for one, so given on loopback alone. */
+  readonly mailFolder?: string
 }
 
 const email = z.string().min(3).max(254)
@@ -93,7 +95,11 @@ export function createSignInRoutes(deps: SignInRouteDependencies): RouteFamily {
   }
 
   /** The same bytes whether or not anything was sent. */
-  const accepted = (response: ServerResponse) => sendJson(response, 202, { status: 'accepted' })
+  const accepted = (response: ServerResponse) =>
+    sendJson(response, 202, {
+      status: 'accepted',
+      ...(deps.mailFolder === undefined ? {} : { mailFolder: deps.mailFolder }),
+    })
 
   const handlers: Readonly<Record<string, Handler>> = {
     '/signin/password': async (request, response) => {
