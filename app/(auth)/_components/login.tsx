@@ -1,0 +1,21 @@
+'use client'
+
+import { useState } from 'react'
+
+import { askByMail } from '@/app/(auth)/_components/ask-by-mail'
+import { signInWith } from '@/app/(auth)/_components/finish-sign-in'
+import { LoginForm } from '@/components/pages/login-form'
+
+export function Login({ next, notice }: { next: string | undefined; notice: string | undefined }) {
+  const [mailHint, setMailHint] = useState<string>()
+  return (
+    <LoginForm
+      notice={notice}
+      mailHint={mailHint}
+      onPassword={({ email, password }) =>
+        signInWith('/signin/password', { email, password, ...(next === undefined ? {} : { next }) })
+      }
+      onMagicLink={({ email }) => askByMail('/signin/magic-link', email, setMailHint)}
+    />
+  )
+}

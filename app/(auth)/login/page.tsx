@@ -1,0 +1,54 @@
+import type { Metadata } from 'next'
+import Link from 'next/link'
+import { redirect } from 'next/navigation'
+
+import { Login } from '@/app/(auth)/_components/login'
+import { findViewer } from '@/app/_data/session'
+import { web } from '@/app/_data/web'
+import { AuthShell } from '@/components/shell/auth-shell'
+import { safeReturnPath } from '@/lib/identity/return-path'
+
+export const metadata: Metadata = { title: 'Sign in' }
+
+const NOTICES: Readonly<Record<string, string>> = {
+  'password-changed': 'Your password is set. Sign in with it.',
+  'email-confirmed': 'Your address is confirmed. Sign in to go on.',
+}
+
+export default async function LoginPage({
+  searchParams,
+}: {
+  searchParams: Promise<Readonly<Record<string, string | string[] | undefined>>>
+}) {
+  const { next, notice } = await searchParams
+  const { config } = web()
+  const wanted = typeof next === 'string' ? safeReturnPath(next, config.publicUrl) : undefined
+  if ((await findViewer()) != null) redirect(wanted ?? '/')
+  return (
+    <AuthShell title="Sign in" isSandbox={config.sandbox} footer={<Footer {...config} />}>
+      <Login
+        next={wanted}
+        notice={typeof notice === 'string' && Object.hasOwn(NOTICES, notice) ? NOTICES[notice] : undefined}
+      />
+    </AuthShell>
+  )
+}
+
+function Footer({
+  selfServiceSignUp,
+  publicUrlIsLoopback,
+}: {
+  selfServiceSignUp: boolean
+  publicUrlIsLoopback: boolean
+}) {
+  if (selfServiceSignUp)
+    return (
+      <>
+        New here?{' '}
+        <Link href="/sign-up" className="link">
+          Make a workspace
+        </Link>
+      </>
+    )
+  return publicUrlIsLoopback ? 'First start? Open the one-time link that the server printed.' : null
+}
