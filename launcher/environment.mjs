@@ -89,7 +89,9 @@ function pick(from, names) {
 export function buildEnvironment(extra = {}, from = process.env) {
   const npm = Object.keys(from).filter((name) => /^npm_config_/i.test(name))
   // Next adds NODE_ENV to what an environment must have; here its absence is meant.
-  return /** @type {NodeJS.ProcessEnv} */ ({ ...pick(from, [...MACHINE, ...npm]), ...PAGES_PRIVACY, ...extra })
+  return /** @type {NodeJS.ProcessEnv} */ (
+    /** @type {unknown} */ ({ ...pick(from, [...MACHINE, ...npm]), ...PAGES_PRIVACY, ...extra })
+  )
 }
 
 /** Next reports its use, and reads `.env` files into the pages' process behind our back, unless told that it has. */

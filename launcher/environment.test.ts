@@ -52,6 +52,7 @@ describe('under npm start', () => {
       DATABASE_URL: 'postgresql://web@h/app',
       NEXTAUTH_URL: 'https://portcullis.example',
       NEXTAUTH_SECRET: 'sign-cookies',
+      SANDBOX_LABEL: '1',
     })
     expect(Object.keys(environmentOf('web', facts)).filter((name) => OUT_OF_BOUNDS.test(name))).toEqual([])
   })
@@ -81,6 +82,7 @@ describe('under npm start', () => {
       'APP_DATABASE_PASSWORD', // the three: migrate
       'PORTCULLIS_API_KEY', // these two: the command line
       'PORTCULLIS_URL',
+      'SANDBOX_LABEL', // the pages
       'SANDBOX_PUBLIC_URL', // the sandbox
       'VAULT_DATABASE_PASSWORD',
       'WEB_DATABASE_PASSWORD',

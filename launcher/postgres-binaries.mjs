@@ -134,7 +134,7 @@ function versionAs(native, user) {
   const run = spawnSync(join(native, 'bin', 'postgres'), ['--version'], {
     ...(user === undefined ? {} : { uid: user.uid, gid: user.gid }),
     cwd: '/',
-    env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' },
+    env: /** @type {NodeJS.ProcessEnv} */ (/** @type {unknown} */ ({ PATH: '/usr/bin:/bin', LC_ALL: 'C' })),
     encoding: 'utf8',
     timeout: 20_000,
   })
