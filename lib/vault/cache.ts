@@ -13,7 +13,9 @@ const ROW_MS = 1_500
 const TOKEN_MS = 60_000
 
 export interface CredentialCache {
-  /** @param since  a reading of `monotonicMs`; a row read before it is not good enough */
+  /** The present, as an order of events and not as time: two things may happen within one reading of a clock. */
+  mark(): number
+  /** @param since  a mark; a row that was asked for before it is not good enough */
   row(name: string, since: number | undefined, read: () => Promise<CredentialRow | undefined>): Promise<CachedRow>
   token(name: string, generation: number): Secret | undefined
   /** Takes the buffer over. */
@@ -25,6 +27,7 @@ export interface CachedRow {
   readonly row: CredentialRow | undefined
   /** When it was asked for, so at least as old. */
   readonly readAt: number
+  readonly order: number
 }
 
 /** @param monotonicMs  a clock that never goes back, in milliseconds */
@@ -41,18 +44,24 @@ export function createCredentialCache(
     perf,
     dispose: ({ bytes }) => bytes.fill(0),
   })
-  const reading = new Map<string, { readonly readAt: number; readonly result: Promise<CachedRow> }>()
+  const reading = new Map<
+    string,
+    { readonly readAt: number; readonly order: number; readonly result: Promise<CachedRow> }
+  >()
+  let order = 0
 
   return {
+    mark: () => order,
     async row(name, since, read) {
-      const oldest = Math.max(since ?? -Infinity, monotonicMs() - ROW_MS)
+      const isGood = (it: { readonly readAt: number; readonly order: number }) =>
+        it.readAt >= monotonicMs() - ROW_MS && it.order > (since ?? 0)
       const known = rows.get(name)
-      if (known !== undefined && known.readAt >= oldest) return known
+      if (known !== undefined && isGood(known)) return known
       const underWay = reading.get(name)
-      if (underWay !== undefined && underWay.readAt >= oldest) return underWay.result
-      const readAt = monotonicMs()
-      const result = (async () => ({ row: await read(), readAt }))()
-      const entry = { readAt, result }
+      if (underWay !== undefined && isGood(underWay)) return underWay.result
+      const at = { readAt: monotonicMs(), order: (order += 1) }
+      const result = (async () => ({ row: await read(), ...at }))()
+      const entry = { ...at, result }
       reading.set(name, entry)
       try {
         const found = await result

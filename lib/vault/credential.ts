@@ -286,11 +286,11 @@ export function createCredentials(deps: {
 
     async open(tenantId, connectionId, { minGeneration }) {
       const name = nameOf(tenantId, connectionId)
-      const enteredAt = monotonicMs()
+      const entered = cache.mark()
       let found = await cache.row(name, undefined, () => read(tenantId, connectionId))
       // What is remembered may be older than what the caller knows; what is read now may not.
       if (found.row === undefined || found.row.generation < minGeneration)
-        found = await cache.row(name, enteredAt, () => read(tenantId, connectionId))
+        found = await cache.row(name, entered, () => read(tenantId, connectionId))
       const { row } = found
       if (row === undefined) throw notFound()
       refuseRollback(integrity, row, minGeneration)

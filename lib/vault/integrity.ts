@@ -45,7 +45,8 @@ export function createIntegrity(deps: { readonly onIntegrityAlarm: OnIntegrityAl
         return await work()
       } catch (error) {
         if (error instanceof AppError && error.code === 'vault.unreadable') raise({ ...alarm, reason: 'altered' })
-        if (error instanceof AppError && error.code === 'vault.key_unavailable')
+        // A version that is not there is a fault of the row or of the store. With no keys at all nothing can be said.
+        if (error instanceof AppError && error.code === 'vault.key_unavailable' && 'version' in error.internal)
           raise({ ...alarm, reason: 'key_missing' })
         throw error
       }
