@@ -106,7 +106,7 @@ const tools = new WeakMap<ToolListing, Tool>()
 function toolOf(listing: ToolListing): Tool {
   let tool = tools.get(listing)
   if (tool === undefined) {
-    tool = structuredClone(listing) as Tool // differs from a listing by `readonly` alone
+    tool = structuredClone(listing) as unknown as Tool // differs from a listing by `readonly` alone
     tools.set(listing, tool)
   }
   return tool
