@@ -7,6 +7,7 @@
  */
 import path from 'node:path'
 
+import { createNoise } from '@/lib/audit/noise'
 import { actorOf } from '@/lib/audit/record'
 import { loadConfig } from '@/lib/config'
 import { AppError } from '@/lib/errors'
@@ -103,6 +104,7 @@ function routeFamilies(deps: GatewayDeps): RouteFamily[] {
       ...deps,
       publicUrl,
       credentials: deps.personCredentials,
+      noise: createNoise({ clock: core.clock, log: core.log }),
       ...(core.config.publicUrlIsLoopback && core.config.smtp.url === undefined
         ? { mailFolder: path.join(core.config.dataDir, 'mail') }
         : {}),

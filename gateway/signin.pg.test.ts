@@ -18,6 +18,7 @@ let id: TestIdentity
 let gateway: GatewayServer
 let web: http.Server
 let origin: string
+const counted: [string, string][] = []
 
 /** next-auth itself, with our options, behind the gateway as in the product; only the framework around it is missing. */
 function startWeb(): Promise<number> {
@@ -88,7 +89,13 @@ beforeAll(async () => {
     publicUrlIsLoopback: true,
     trustedProxies: ['127.0.0.1'],
     allowUpgrade: false,
-    families: [createSignInRoutes({ ...id, publicUrl: origin })],
+    families: [
+      createSignInRoutes({
+        ...id,
+        publicUrl: origin,
+        noise: { count: (kind, source) => counted.push([kind, source]) > 0 },
+      }),
+    ],
     web: createWebProxy({ publicUrl: origin, webOrigin: `http://127.0.0.1:${webPort}`, log }),
     readiness: () => Promise.resolve({ ready: true }),
     log,
@@ -351,6 +358,11 @@ describe('a request that is not one of our pages', () => {
     expect(statuses).toEqual([...Array.from({ length: 10 }, () => 401), 429])
     const refused = await visitor.post('/signin/password', { email: 'lock@example.com', password: 'wrong' })
     expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0)
+    const kinds = counted.filter(([, source]) => source === visitor.address).map(([kind]) => kind)
+    expect(kinds).toEqual([
+      ...Array.from({ length: 10 }, () => 'sign_in.auth.unauthenticated'),
+      ...Array.from({ length: 2 }, () => 'sign_in.request.rate_limited'),
+    ])
     expect((await newVisitor().post('/signin/password', { email: 'lock@example.com', password: 'wrong' })).status).toBe(
       401,
     )

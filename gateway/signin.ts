@@ -11,7 +11,8 @@ import type { ServerResponse } from 'node:http'
 
 import { z } from 'zod'
 
-import { AppError, notFound } from '@/lib/errors'
+import type { Noise } from '@/lib/audit/noise'
+import { AppError, notFound, type ErrorCode } from '@/lib/errors'
 import type { Authenticator } from '@/lib/identity/authenticate'
 import {
   BROWSER_SECONDS,
@@ -46,6 +47,8 @@ export interface SignInRouteDependencies {
   readonly signUp: SignUp
   readonly credentials: Credentials
   readonly authenticator: Authenticator
+  /** Counts and samples what nobody known was refused. */
+  readonly noise?: Pick<Noise, 'count'>
   /** Where mails lie when there is no mail server. Told to whoever asks for one, so given on loopback alone. */
   readonly mailFolder?: string
 }
@@ -57,6 +60,9 @@ const name = z.string().min(1).max(320)
 const next = z.string().max(2_048).optional()
 const linkOnly = z.strictObject({ secret })
 const emailOnly = z.strictObject({ email })
+
+/** What somebody who tries keys and passwords is answered, as opposed to somebody who mistyped a field. */
+const COUNTED = new Set<ErrorCode>(['auth.unauthenticated', 'auth.link_invalid', 'request.rate_limited'])
 
 type Handler = (request: GatewayRequest, response: ServerResponse) => Promise<void>
 
@@ -192,7 +198,13 @@ export function createSignInRoutes(deps: SignInRouteDependencies): RouteFamily {
         throw new AppError('request.method_not_allowed', 'This path takes POST.')
       }
       checkSameOrigin(request.raw, publicUrl)
-      await handler(request, response)
+      try {
+        await handler(request, response)
+      } catch (error) {
+        if (error instanceof AppError && COUNTED.has(error.code))
+          deps.noise?.count(`sign_in.${error.code}`, request.network)
+        throw error
+      }
     },
   }
 }
