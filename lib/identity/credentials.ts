@@ -83,7 +83,7 @@ export function createCredentials(deps: CredentialDependencies): Credentials {
     const actor: AuditActor = { kind: 'person', personId }
     for (const tenantId of await tenantsOf(tx, personId)) {
       await enterTenant(tx, tenantId)
-      await events.event(tx, { tenantId, action, actor, targetId: personId, network })
+      await events.event(tx, { tenantId, action, actor, network })
     }
   }
 
@@ -127,7 +127,6 @@ export function createCredentials(deps: CredentialDependencies): Credentials {
         tenantId,
         action: 'person.sessions_ended',
         actor,
-        targetId: personId,
         reason: 'credential_changed',
         detail: { count: ended.length },
         network,
@@ -325,7 +324,6 @@ export function createCredentials(deps: CredentialDependencies): Credentials {
         tenantId,
         action: 'person.sessions_ended',
         actor: { kind: 'person', personId },
-        targetId: personId,
         detail: { count },
         network,
       })

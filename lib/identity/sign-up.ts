@@ -99,7 +99,6 @@ export function createSignUp(deps: SignUpDependencies): SignUp {
       tenantId,
       action: 'person.signed_up',
       actor,
-      targetId: personId,
       network: visitor.network,
     })
     const session = await sessions.start(tx, { personId, tenantId, method: input.method, ...visitor })

@@ -2,6 +2,8 @@
  * Who belongs to a workspace, in which role. Nobody gives or takes a role above their own, and a workspace always keeps
  * an owner: every change of its owners waits for the one before, on the workspace's row.
  *
+ * Records name whom they are about in their sealed part, so that the trail shows people by pseudonym alone.
+ *
  * @module
  */
 import { actorOf } from '../audit/record'
@@ -86,8 +88,7 @@ export function createMembers(deps: { readonly appDb: AppDb; readonly events: Re
           tenantId: principal.tenantId,
           action: 'member.added',
           actor: actorOf(principal),
-          targetId: personId,
-          detail: { role },
+          detail: { personId, role },
           network: principal.network,
         })
         return load(tx, principal.tenantId, personId)
@@ -108,8 +109,7 @@ export function createMembers(deps: { readonly appDb: AppDb; readonly events: Re
           tenantId: principal.tenantId,
           action: 'member.role_changed',
           actor: actorOf(principal),
-          targetId: personId,
-          detail: { from: member.role, to: role },
+          detail: { personId, from: member.role, to: role },
           network: principal.network,
         })
         return { ...member, role }
@@ -138,7 +138,7 @@ export function createMembers(deps: { readonly appDb: AppDb; readonly events: Re
           tenantId: principal.tenantId,
           action: 'member.removed',
           actor: actorOf(principal),
-          targetId: personId,
+          detail: { personId },
           network: principal.network,
         })
       })

@@ -64,8 +64,7 @@ export async function insertTenant(
       tenantId: id,
       action: 'member.added',
       actor: tenant.actor,
-      targetId: tenant.owner,
-      detail: { role: 'owner' },
+      detail: { personId: tenant.owner, role: 'owner' },
       network: tenant.network,
     })
   }

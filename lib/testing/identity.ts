@@ -30,6 +30,7 @@ import { createMailer } from '@/lib/notifications/mail'
 import type { RenderedMail } from '@/lib/notifications/templates'
 import type { DeliveryResult } from '@/lib/notifications/transport'
 import { createMembers } from '@/lib/tenancy/members'
+import type { RecordsEvents } from '@/lib/tenancy/events'
 import { createTenants } from '@/lib/tenancy/tenants'
 
 import type { TestDatabases } from './database'
@@ -61,14 +62,19 @@ export function newBrowser(network?: string): TestBrowser {
 
 export function createTestIdentity(
   db: TestDatabases,
-  options: { readonly publicUrl?: string; readonly selfServiceSignUp?: boolean } = {},
+  options: {
+    readonly publicUrl?: string
+    readonly selfServiceSignUp?: boolean
+    /** Absent: events go into `recorded`. */
+    readonly events?: RecordsEvents
+  } = {},
 ) {
   const publicUrl = options.publicUrl ?? 'http://localhost:3000'
   const dataDir = mkdtempSync(path.join(tmpdir(), 'portcullis-identity-'))
   const appDb: AppDb = db.app
   const webDb = createAppDb(db.urls.web, { role: 'portcullis_web', max: 4 })
   const recorded: AuditEvent[] = []
-  const events = {
+  const events: RecordsEvents = options.events ?? {
     event: (_: unknown, event: AuditEvent) => Promise.resolve(void recorded.push(event)),
     never: (_: unknown, event: AuditEvent) => Promise.resolve(void recorded.push(event)),
   }
