@@ -730,12 +730,24 @@ describe('revocation', () => {
     expect(await client('google').revoke(both, 'grant')).toEqual({ kind: 'revoked' })
   })
 
-  it.each(['grant', 'token'] as const)('at GitHub deletes the %s under our own credentials', async (scope) => {
+  it('at GitHub deletes the grant under our own credentials', async () => {
     script = raw(204, '')
-    expect(await client('github').revoke(both, scope)).toEqual({ kind: 'revoked' })
+    expect(await client('github').revoke(both, 'grant')).toEqual({ kind: 'revoked' })
     expect(asked).toHaveLength(1)
-    expect(asked[0]).toMatchObject({ method: 'DELETE', path: `/revoke/${scope}`, body: '{"access_token":"access-1"}' })
+    expect(asked[0]).toMatchObject({ method: 'DELETE', path: '/revoke/grant', body: '{"access_token":"access-1"}' })
     expect(asked[0]?.headers.authorization).toBe(`Basic ${Buffer.from('client-1:client-secret-1').toString('base64')}`)
+  })
+
+  it('at GitHub of the tokens alone ends the access token and the refresh token, and never the grant', async () => {
+    script = (one, response) => void response.writeHead(one.method === 'DELETE' ? 204 : 202).end()
+    expect(await client('github').revoke(both, 'token')).toEqual({ kind: 'revoked' })
+    expect(asked.map(({ method, path, body }) => `${method} ${path} ${body}`)).toEqual([
+      'DELETE /revoke/token {"access_token":"access-1"}',
+      'POST /api/credentials/revoke {"credentials":["refresh-1"]}',
+    ])
+    expect(asked[1]?.headers.authorization).toBeUndefined()
+    script = (one, response) => void response.writeHead(one.method === 'DELETE' ? 204 : 500).end()
+    expect(await client('github').revoke(both, 'token')).toEqual({ kind: 'weather', code: 'http_500' })
   })
 
   it('at GitHub renews an expired access token first, because the grant is named by a living one', async () => {

@@ -250,7 +250,7 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
     }
   }
 
-  const revokeOne = async (token: Secret, url: string, init: EgressRequest, dead: Dead): Promise<RevokeResult> => {
+  const revokeOne = async (url: string | URL, init: EgressRequest, dead: Dead): Promise<RevokeResult> => {
     const { answer, failure } = await call(url, init)
     if (answer === undefined) return failure
     const body = parseObject(answer.body)
@@ -281,7 +281,6 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
         if (token === undefined) return { kind: 'revoked' }
         const body = new URLSearchParams({ token: token.reveal() }).toString()
         return revokeOne(
-          token,
           endpoints.revocation,
           { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' }, body, ...withSignal },
           (status, answer) => status === 200 || (status === 400 && answer?.['error'] === 'invalid_token'),
@@ -292,7 +291,6 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
         const remove = async (token: Secret) => {
           let missing = false
           const result = await revokeOne(
-            token,
             `${endpoints.revocation.replace('{clientId}', encodeURIComponent(app.clientId))}/${scope}`,
             {
               method: 'DELETE',
@@ -312,6 +310,22 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
           return { result, missing }
         }
         const first = accessToken === undefined ? undefined : await remove(accessToken)
+        if (scope === 'token') {
+          // Deleting an access token leaves its refresh token alive. That one is given up as a leaked one would be, which
+          // asks for no credentials and spares every other token. Servers without this call have no refresh tokens.
+          if ((first !== undefined && first.result.kind !== 'revoked') || refreshToken === undefined)
+            return first?.result ?? { kind: 'revoked' }
+          return revokeOne(
+            apiUrl('/credentials/revoke'),
+            {
+              method: 'POST',
+              headers: { accept: 'application/vnd.github+json', 'content-type': 'application/json' },
+              body: JSON.stringify({ credentials: [refreshToken.reveal()] }),
+              ...withSignal,
+            },
+            (status) => status === 202 || status === 404 || status === 422,
+          )
+        }
         if (first !== undefined && !first.missing) return first.result
         // The call names the grant by a living access token. When that one is dead, the refresh token makes another.
         if (refreshToken === undefined) return { kind: 'revoked' }
@@ -331,7 +345,6 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
         for (const token of [accessToken, refreshToken]) {
           if (token === undefined) continue
           const result = await revokeOne(
-            token,
             endpoints.revocation,
             { method: 'POST', headers: { authorization: `Bearer ${token.reveal()}` }, ...withSignal },
             (_status, answer) =>
