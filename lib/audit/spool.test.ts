@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
@@ -117,6 +117,17 @@ describe('the audit spool', () => {
     await spool.setAside('000000000000001-aa.jsonl')
     expect(await spool.list(10)).toEqual([])
     expect(readFileSync(path.join(root, '000000000000001-aa.jsonl.unreadable'), 'utf8')).toContain('"rec')
+  })
+
+  it('clears away what a process that died while writing left behind, once it is old', async () => {
+    const { spool } = spoolIn(root)
+    const fresh = path.join(root, '.000000000000003-cc.jsonl.tmp')
+    const old = path.join(root, '.000000000000002-bb.jsonl.tmp')
+    writeFileSync(fresh, 'x')
+    writeFileSync(old, 'x')
+    utimesSync(old, new Date(0), new Date(0))
+    await spool.list(10)
+    expect(readdirSync(root)).toEqual([path.basename(fresh)])
   })
 
   it('takes a file that another process drained first for drained', async () => {

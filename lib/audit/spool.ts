@@ -51,6 +51,7 @@ export interface SpoolOptions {
 
 const SUFFIX = '.jsonl'
 const ASIDE = '.unreadable'
+const ABANDONED_MS = 3_600_000
 
 export function createSpool({ folder, maxBytes, log, onAlarm }: SpoolOptions): Spool {
   let bytes = 0
@@ -59,10 +60,16 @@ export function createSpool({ folder, maxBytes, log, onAlarm }: SpoolOptions): S
   let writing: Promise<void> | undefined
 
   const measure = async () => {
-    const sizes = await Promise.all(
-      (await names(folder)).map((name) => stat(path.join(folder, name)).then(({ size }) => size, gone(0))),
-    )
-    bytes = sizes.reduce((sum, size) => sum + size, 0)
+    let sum = 0
+    for (const name of await names(folder)) {
+      const facts = await stat(path.join(folder, name)).catch(gone(null))
+      if (facts === null) continue
+      // What a process that died while writing left behind was never promised to anybody.
+      if (name.endsWith('.tmp') && Date.now() - facts.mtimeMs > ABANDONED_MS)
+        await unlink(path.join(folder, name)).catch(gone(undefined))
+      else sum += facts.size
+    }
+    bytes = sum
   }
 
   /** The second half of the room is for what may never be refused: a lost outcome becomes `unknown`, a lost event is lost. */
@@ -116,11 +123,13 @@ export function createSpool({ folder, maxBytes, log, onAlarm }: SpoolOptions): S
         waiting.push({ kind: line.kind, text: `${JSON.stringify(line)}\n`, done: resolve })
         writing ??= writeAll()
       }),
-    list: async (limit) =>
-      (await names(folder))
+    list: async (limit) => {
+      await measure() // others drain and append too
+      return (await names(folder))
         .filter((name) => name.endsWith(SUFFIX))
         .sort()
-        .slice(0, limit),
+        .slice(0, limit)
+    },
     read: async (name) => {
       const text = await readFile(path.join(folder, name), 'utf8').catch(gone(null))
       if (text === null) return null
@@ -135,9 +144,10 @@ export function createSpool({ folder, maxBytes, log, onAlarm }: SpoolOptions): S
       return { name, lines, unreadable }
     },
     remove: async (name) => {
-      await unlink(path.join(folder, name)).catch(gone(undefined))
-      await measure()
-      for (const leftover of await names(folder)) await removeAbandoned(path.join(folder, leftover))
+      const file = path.join(folder, name)
+      const facts = await stat(file).catch(gone(null))
+      await unlink(file).catch(gone(undefined))
+      bytes = Math.max(0, bytes - (facts?.size ?? 0))
     },
     setAside: async (name) => {
       await rename(path.join(folder, name), path.join(folder, name + ASIDE)).catch(gone(undefined))
@@ -165,13 +175,6 @@ async function writeFile(folder: string, text: string): Promise<void> {
   } finally {
     await directory.close()
   }
-}
-
-/** What a process that died while writing left behind was never promised to anybody. */
-async function removeAbandoned(file: string): Promise<void> {
-  if (!file.endsWith('.tmp')) return
-  const facts = await stat(file).catch(gone(null))
-  if (facts !== null && Date.now() - facts.mtimeMs > 3_600_000) await unlink(file).catch(gone(undefined))
 }
 
 const names = (folder: string) => readdir(folder).catch(gone<string[]>([]))

@@ -84,8 +84,8 @@ export function parseSchema(text: string): Map<string, Table> {
 }
 
 function sqlType(type: string, rest: string): string {
-  const native = /@db\.(\w+)(?:\((\d+)\))?/.exec(rest)
-  switch (native?.[1]) {
+  const [, native, size = ''] = /@db\.(\w+)(?:\((\d+)\))?/.exec(rest) ?? []
+  switch (native) {
     case undefined:
       break
     case 'Timestamptz':
@@ -93,9 +93,9 @@ function sqlType(type: string, rest: string): string {
     case 'SmallInt':
       return 'smallint'
     case 'VarChar':
-      return `character varying(${native?.[2] ?? ''})`
+      return `character varying(${size})`
     default:
-      throw new Error(`the drift test does not know @db.${native[1] ?? ''}`)
+      throw new Error(`the drift test does not know @db.${native}`)
   }
   const known = TYPES[type]
   if (known === undefined) throw new Error(`the drift test does not know the type ${type}`)
