@@ -1,0 +1,261 @@
+/**
+ * Compares the gateway with everything on against what the SDK can do behind the same HTTP server.
+ *
+ * The targets run one at a time, take turns within each round, and the median of the rounds counts. Ratios are what is
+ * comparable between machines; `--write` puts them into docs/performance.md. Everything listens on loopback and ends with
+ * this process.
+ *
+ * @module
+ */
+import { fork, type ChildProcess, type ForkOptions } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+
+import { Pool } from 'undici'
+
+import { freePort, startPostgres } from '../launcher/postgres.mjs'
+import { newRolePasswords, prepareDatabases } from '../lib/db/bootstrap'
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
+const option = (name: string, fallback: number): number => {
+  const at = process.argv.indexOf(`--${name}`)
+  return at === -1 ? fallback : Number(process.argv[at + 1])
+}
+const SECONDS = option('seconds', 4)
+const ROUNDS = option('rounds', 3)
+const isProfiling = process.argv.includes('--prof')
+const MODES = ['sdk', 'wiring', 'portcullis'] as const
+type Mode = (typeof MODES)[number]
+const MINIMUM_RATIO = 0.5
+
+const META = {
+  'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+  'io.modelcontextprotocol/clientInfo': { name: 'bench', version: '1' },
+  'io.modelcontextprotocol/clientCapabilities': {},
+}
+const CALL = {
+  method: 'tools/call',
+  name: 'github_list_issues',
+  params: { name: 'github_list_issues', arguments: { owner: 'acme', repo: 'app' }, _meta: META },
+}
+const LIST = { method: 'tools/list', params: { _meta: META } }
+
+const dataDir = mkdtempSync(path.join(os.tmpdir(), 'portcullis-bench-'))
+interface Target {
+  readonly process: ChildProcess
+  readonly ready: { readonly port: number; readonly agentId: string; readonly key: string }
+  readonly origin: string
+}
+interface Load {
+  readonly method: string
+  readonly name?: string
+  readonly params: object
+}
+interface Run {
+  readonly rate: number
+  readonly p50: number
+  readonly p99: number
+  /** Microseconds for each request. */
+  readonly cpu: number
+  /** Megabytes. */
+  readonly rss: number
+}
+type Result = { readonly kind: string; readonly connections: number } & Readonly<Record<Mode, Run>>
+
+const children: ChildProcess[] = []
+const postgres = await startPostgres({ dataDir, tether: true })
+try {
+  const targets = await start()
+  const results: Result[] = []
+  for (const [kind, request] of [
+    ['tools/call', CALL],
+    ['tools/list', LIST],
+  ] as const)
+    for (const connections of [16, 64])
+      results.push({ kind, connections, ...(await compare(targets, request, connections)) })
+  report(results)
+} finally {
+  for (const child of children) if (child.connected) child.disconnect()
+  await postgres.stop()
+  rmSync(dataDir, { recursive: true, force: true })
+}
+
+async function start(): Promise<Record<Mode, Target>> {
+  const urls = await prepareDatabases({
+    appAdminUrl: postgres.superuserUrl('portcullis'),
+    vaultAdminUrl: postgres.superuserUrl('portcullis_vault'),
+    passwords: newRolePasswords(),
+    migrationsRoot: path.join(root, 'prisma'),
+  })
+  const provider = await child('bench/provider.ts', [], {})
+  const origin = `http://127.0.0.1:${provider.ready.port}`
+  const overrides = path.join(dataDir, 'overrides.json')
+  writeFileSync(overrides, JSON.stringify({ github: { apiBaseUrl: origin } }))
+
+  const startOne = async (mode: Mode): Promise<Target> => {
+    const port = await freePort()
+    const profile = ['--cpu-prof', '--cpu-prof-dir', path.join(root, '.data/prof')]
+    const started = await child('bench/gateway.ts', [mode, origin], {
+      execArgv: ['--import', 'tsx', ...(isProfiling ? profile : [])],
+      env: {
+        PATH: process.env['PATH'],
+        NODE_ENV: 'production',
+        PORT: String(port),
+        PUBLIC_URL: `http://127.0.0.1:${port}`,
+        PORTCULLIS_DATA_DIR: path.join(dataDir, mode),
+        DATABASE_URL: urls.app,
+        VAULT_DATABASE_URL: urls.vault,
+        GITHUB_CLIENT_ID: 'bench',
+        GITHUB_CLIENT_SECRET: 'bench',
+        PROVIDER_OVERRIDES: overrides,
+        EGRESS_ALLOW: origin,
+        EGRESS_ALLOW_UNSAFE: '1',
+      },
+    })
+    return { ...started, origin: `http://127.0.0.1:${port}` }
+  }
+  return { sdk: await startOne('sdk'), wiring: await startOne('wiring'), portcullis: await startOne('portcullis') }
+}
+
+function child(file: string, args: readonly string[], options: ForkOptions): Promise<Omit<Target, 'origin'>> {
+  return new Promise((resolve, reject) => {
+    const started = fork(path.join(root, file), args, {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      execArgv: ['--import', 'tsx'],
+      ...options,
+    })
+    children.push(started)
+    started.once('message', (ready) => {
+      resolve({ process: started, ready: ready as Target['ready'] }) // what bench/gateway.ts sends
+    })
+    started.once('exit', (code) => {
+      reject(new Error(`${file} ended with ${String(code)}`))
+    })
+  })
+}
+
+function usageOf(target: Target): Promise<{ cpu: NodeJS.CpuUsage; rss: number }> {
+  return new Promise((resolve) => {
+    target.process.once('message', (usage) => {
+      resolve(usage as { cpu: NodeJS.CpuUsage; rss: number }) // what bench/gateway.ts answers
+    })
+    target.process.send('usage')
+  })
+}
+
+async function compare(targets: Record<Mode, Target>, request: Load, connections: number): Promise<Record<Mode, Run>> {
+  const rounds: Record<Mode, Run[]> = { sdk: [], wiring: [], portcullis: [] }
+  for (const mode of MODES) await load(targets[mode], request, connections, 1.5) // warm
+  for (let round = 0; round < ROUNDS; round += 1)
+    for (const mode of MODES) rounds[mode].push(await load(targets[mode], request, connections, SECONDS))
+  return { sdk: median(rounds.sdk), wiring: median(rounds.wiring), portcullis: median(rounds.portcullis) }
+}
+
+function median(runs: readonly Run[]): Run {
+  return [...runs].sort((a, b) => a.rate - b.rate)[Math.floor(runs.length / 2)]!
+}
+
+async function load(
+  target: Target,
+  { method, name, params }: Load,
+  connections: number,
+  seconds: number,
+): Promise<Run> {
+  const pool = new Pool(target.origin, { connections, pipelining: 1 })
+  const options = {
+    method: 'POST' as const,
+    path: `/mcp/${target.ready.agentId}`,
+    headers: {
+      authorization: `Bearer ${target.ready.key}`,
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      'mcp-protocol-version': '2026-07-28',
+      'mcp-method': method,
+      ...(name === undefined ? {} : { 'mcp-name': name }),
+    },
+    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
+  }
+  const before = await usageOf(target)
+  const startedAt = performance.now()
+  const until = startedAt + seconds * 1_000
+  const latencies: number[] = []
+  let wrong = 0
+  await Promise.all(
+    Array.from({ length: connections }, async () => {
+      while (performance.now() < until) {
+        const sentAt = performance.now()
+        const answer = await pool.request(options)
+        const text = await answer.body.text()
+        latencies.push(performance.now() - sentAt)
+        if (answer.statusCode !== 200 || text.includes('"isError"') || !text.includes('"result"')) {
+          wrong += 1
+          if (wrong === 1) console.error(`wrong answer: ${answer.statusCode} ${text.slice(0, 300)}`)
+        }
+      }
+    }),
+  )
+  const elapsed = (performance.now() - startedAt) / 1_000
+  const after = await usageOf(target)
+  await pool.close()
+  if (wrong > 0) throw new Error(`${wrong} of ${latencies.length} answers were wrong`)
+  latencies.sort((a, b) => a - b)
+  const at = (share: number) => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? 0
+  const cpu = after.cpu.user + after.cpu.system - before.cpu.user - before.cpu.system
+  return {
+    rate: latencies.length / elapsed,
+    p50: at(0.5),
+    p99: at(0.99),
+    cpu: cpu / latencies.length,
+    rss: after.rss / 1_048_576,
+  }
+}
+
+function report(results: readonly Result[]): void {
+  const lines = results.map(({ kind, connections, sdk, wiring, portcullis }) => {
+    const cells = [
+      kind,
+      connections,
+      (portcullis.rate / sdk.rate).toFixed(2),
+      (portcullis.rate / wiring.rate).toFixed(2),
+      portcullis.rate.toFixed(0),
+      sdk.rate.toFixed(0),
+      wiring.rate.toFixed(0),
+      `${portcullis.cpu.toFixed(0)} / ${sdk.cpu.toFixed(0)} / ${wiring.cpu.toFixed(0)}`,
+      `${portcullis.p50.toFixed(1)} / ${portcullis.p99.toFixed(1)}`,
+    ]
+    return `| ${cells.join(' | ')} |`
+  })
+  const rss = Math.max(...results.map(({ portcullis }) => portcullis.rss))
+  const text = `# Performance
+
+Measured by \`node bench/tools-call.mjs --write\` on ${new Date().toISOString().slice(0, 10)}: ${os.cpus().length} cores (${os.cpus()[0]?.model.trim() ?? 'unknown'}), Node ${process.versions.node}, load average ${os.loadavg()[0]?.toFixed(1)} at the end.
+Load generator, provider and PostgreSQL share the machine, and the load average says with how much else. Absolute rates are of
+this machine alone; the ratios are of one run, in which the targets took turns (${ROUNDS} rounds of ${SECONDS} s, the median counts).
+
+- **portcullis**: everything on. Session, profile, audit intent committed before and outcome after each call (fsync on), sealed
+  credential, one request to a provider on loopback, the answer shaped and scrubbed.
+- **sdk**: the MCP SDK's own handler behind the same HTTP server; its tool makes one undici request and does nothing else. The
+  limit that the budget is a share of: at least ${MINIMUM_RATIO}.
+- **wiring**: our endpoint over a broker that does nothing but that request: the SDK's protocol layer without web-standard
+  Request and Response objects. A harder limit, for information.
+
+\`tools/list\` is of 40 tools.
+
+| request | connections | ratio to sdk | ratio to wiring | portcullis /s | sdk /s | wiring /s | gateway CPU µs per request: portcullis / sdk / wiring | portcullis p50 / p99 ms |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+${lines.join('\n')}
+
+Resident memory of the gateway under this load: ${rss.toFixed(0)} MB.
+`
+  process.stdout.write(text)
+  if (process.argv.includes('--write')) {
+    mkdirSync(path.join(root, 'docs'), { recursive: true })
+    writeFileSync(path.join(root, 'docs/performance.md'), text)
+  }
+  const missed = results.filter(({ sdk, portcullis }) => portcullis.rate / sdk.rate < MINIMUM_RATIO)
+  if (missed.length > 0) process.exitCode = 1
+}
