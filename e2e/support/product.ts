@@ -33,6 +33,8 @@ export interface StartOptions {
   readonly dataDir?: string
   readonly port?: number
   readonly env?: Readonly<Record<string, string>>
+  /** Opens the control of the sandbox: its clock, its faults, its counts. */
+  readonly sandboxControl?: boolean
 }
 
 const START_LIMIT_MS = 240_000 // a cold start builds first
@@ -49,11 +51,21 @@ export async function startProduct(options: StartOptions = {}): Promise<Product>
   const port = options.port ?? (await freePort())
   const dataDir = options.dataDir ?? mkdtempSync(path.join(tmpdir(), 'portcullis-e2e-'))
   const began = performance.now()
-  const child = spawn(process.execPath, ['launcher/start.mjs'], {
-    cwd: ROOT,
-    env: { ...cleanEnvironment(), PORT: String(port), PORTCULLIS_DATA_DIR: dataDir, LOG_LEVEL: 'info', ...options.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    process.execPath,
+    ['launcher/start.mjs', ...(options.sandboxControl === true ? ['--sandbox-control'] : [])],
+    {
+      cwd: ROOT,
+      env: {
+        ...cleanEnvironment(),
+        PORT: String(port),
+        PORTCULLIS_DATA_DIR: dataDir,
+        LOG_LEVEL: 'info',
+        ...options.env,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
   let output = ''
   const line = await new Promise<string>((resolve, reject) => {
     const timer = setTimeout(
@@ -104,7 +116,7 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number 
 
 function processLogs(dataDir: string): string {
   return ['gateway', 'worker', 'web', 'sandbox']
-    .map((name) => readIfAny(path.join(dataDir, 'run', `${name}.log`)))
+    .map((name) => readIfAny(path.join(dataDir, 'run', 'logs', `${name}.log`)))
     .join('')
 }
 
