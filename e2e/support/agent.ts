@@ -145,7 +145,7 @@ function read(answer: Answer): ToolAnswer {
 
 function send(
   body: Buffer,
-  options: http.RequestOptions & { readonly headers: Record<string, string | undefined> },
+  options: Omit<http.RequestOptions, 'headers'> & { readonly headers: Record<string, string | undefined> },
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     let answered = false
