@@ -9,8 +9,8 @@ import path from 'node:path'
 
 import { z } from 'zod'
 
-import type { Config } from '@/lib/config'
-import { AppError } from '@/lib/errors'
+import { withSandboxProviders, type Config } from '@/lib/config'
+import { AppError, notFound } from '@/lib/errors'
 import { createLog } from '@/lib/log'
 import type { OperatorPrincipal, Role } from '@/lib/tenancy/principal'
 import type { Tenant } from '@/lib/tenancy/tenants'
@@ -18,30 +18,44 @@ import { createGatewayDeps, type GatewayDeps } from '@/gateway/deps'
 import { validate } from '@/gateway/http'
 import { invoke, type AnyRoute } from '@/gateway/api/route'
 import { apiRoutes } from '@/gateway/api/routes'
-import { createCore } from '@/wiring/core'
+import { createCore, type Core } from '@/wiring/core'
 
 import type { Api, CallInput } from './api'
 import { checkInstallation } from './installation'
 
-const runtime = z.object({ publicUrl: z.string(), databaseUrl: z.string(), vaultDatabaseUrl: z.string() })
+const runtime = z.object({
+  publicUrl: z.string(),
+  databaseUrl: z.string(),
+  vaultDatabaseUrl: z.string(),
+  sandboxProviders: z.string().optional(),
+})
 const POOL_SIZE = 3
+const role = z.enum(['owner', 'admin', 'member', 'auditor'])
+const newTenant = z.strictObject({ name: z.string().min(1).max(80), owner: z.string().optional() })
+const newUser = z.strictObject({ email: z.string(), name: z.string(), role })
+const newKey = z.strictObject({
+  name: z.string().min(1).max(80),
+  role,
+  expiresInDays: z.number().int().min(1).max(365),
+  user: z.string().optional(),
+})
 
-/** @param tenant  id or slug of the workspace to act in; the only one when absent */
-export async function connectLocal(given: Config, tenant: string | undefined): Promise<Api> {
+/**
+ * Opens nothing until a command needs it, so that `doctor` can say what cannot be opened.
+ *
+ * @param tenant  id or slug of the workspace to act in; the only one when absent
+ */
+export function connectLocal(given: Config, tenant: string | undefined): Api {
   const config = withRunningDatabases(given)
-  const core = await createCore(config, createLog('cli', 'silent'), { poolSize: POOL_SIZE })
-  const deps = createGatewayDeps(core)
-  const routes = new Map(apiRoutes(deps).map((route) => [route.id, route]))
-  const operator = (): Promise<OperatorPrincipal> => operatorOf(deps, tenant)
+  let opened: Promise<Opened> | undefined
+  const open = (): Promise<Opened> => (opened ??= openHere(config))
 
   const own: Readonly<Record<string, (body: unknown) => Promise<unknown>>> = {
-    doctor: () => checkInstallation(core),
-    'tenant.list': async () => ({ items: await deps.tenants.list() }),
+    doctor: () => checkInstallation(config),
+    'tenant.list': async () => ({ items: await (await open()).deps.tenants.list() }),
     'tenant.create': async (body) => {
-      const input = validate(
-        z.strictObject({ name: z.string().min(1).max(80), slug: z.string().optional(), owner: z.string().optional() }),
-        body,
-      )
+      const { deps } = await open()
+      const input = validate(newTenant, body)
       const owner = input.owner === undefined ? undefined : await personBy(deps, input.owner)
       return deps.tenants.create({
         name: input.name,
@@ -50,30 +64,21 @@ export async function connectLocal(given: Config, tenant: string | undefined): P
       })
     },
     'user.create': async (body) => {
-      const input = validate(
-        z.strictObject({ email: z.string(), name: z.string(), role: z.enum(['owner', 'admin', 'member', 'auditor']) }),
-        body,
-      )
-      const tenants = await deps.tenants.list()
+      const { deps } = await open()
+      const input = validate(newUser, body)
+      // Before the person is made: a person that a wrong --tenant leaves without a workspace could not be made again.
+      const principal = await operatorOf(deps, tenant)
       const person = await deps.people.create({
         email: input.email,
         name: input.name === '' ? (input.email.split('@')[0] ?? '') : input.name,
       })
-      if (tenant !== undefined || tenants.length === 1)
-        await deps.members.add(await operator(), person.id, input.role satisfies Role)
-      return person
+      await deps.members.add(principal, person.id, input.role satisfies Role)
+      return { ...person, workspaceId: principal.tenantId, role: input.role }
     },
     'api_key.create': async (body) => {
-      const input = validate(
-        z.strictObject({
-          name: z.string().min(1).max(80),
-          role: z.enum(['owner', 'admin', 'member', 'auditor']),
-          expiresInDays: z.number().int().min(1).max(365),
-          user: z.string().optional(),
-        }),
-        body,
-      )
-      const principal = await operator()
+      const { deps } = await open()
+      const input = validate(newKey, body)
+      const principal = await operatorOf(deps, tenant)
       const personId =
         input.user === undefined ? await firstOwner(deps, principal) : (await personBy(deps, input.user)).id
       const { key, secret } = await deps.apiKeys.create(principal, {
@@ -89,11 +94,12 @@ export async function connectLocal(given: Config, tenant: string | undefined): P
   const run = async (operationId: string, { params = {}, query = {}, body }: CallInput): Promise<unknown> => {
     const special = own[operationId]
     if (special !== undefined) return special(body)
+    const { deps, routes } = await open()
     const route = routes.get(operationId)
     if (route === undefined) throw new AppError('request.invalid', 'This version does not offer that.')
     return invoke(route, {
-      principal: await operator(),
-      params: checked(route.params, params),
+      principal: await operatorOf(deps, tenant),
+      params: checkedParams(route, params),
       query: checked(route.query, query),
       body: checked(route.body, body),
     })
@@ -110,18 +116,42 @@ export async function connectLocal(given: Config, tenant: string | undefined): P
       yield* (await run(operationId, input)) as AsyncIterable<string> // asked of stream routes only
     },
     async close() {
-      await deps.close()
-      await core.close()
+      const here = await opened?.catch(() => undefined)
+      await here?.deps.close()
+      await here?.core.close()
     },
   }
 }
 
-/** The addresses of a product that `npm start` runs beside this command, when the environment names none. */
+interface Opened {
+  readonly core: Core
+  readonly deps: GatewayDeps
+  readonly routes: ReadonlyMap<string, AnyRoute>
+}
+
+async function openHere(config: Config): Promise<Opened> {
+  const core = await createCore(config, createLog('cli', 'silent'), { poolSize: POOL_SIZE }).catch((cause: unknown) => {
+    if (cause instanceof AppError) throw cause
+    throw new AppError(
+      'service.unavailable',
+      'The databases cannot be used. `portcullis doctor` says which, and why.',
+      {
+        cause,
+      },
+    )
+  })
+  const deps = createGatewayDeps(core)
+  return { core, deps, routes: new Map(apiRoutes(deps).map((route) => [route.id, route])) }
+}
+
+/** The addresses of a product that `npm start` runs beside this command, when the environment names none, and its sandbox. */
 function withRunningDatabases(config: Config): Config {
   if (config.databaseUrl !== undefined && config.vaultDatabaseUrl !== undefined) return config
   try {
-    const found = runtime.parse(JSON.parse(readFileSync(path.join(config.dataDir, 'run', 'local.json'), 'utf8')))
-    return { ...config, ...found }
+    const { sandboxProviders, ...found } = runtime.parse(
+      JSON.parse(readFileSync(path.join(config.dataDir, 'run', 'local.json'), 'utf8')),
+    )
+    return withSandboxProviders({ ...config, ...found }, sandboxProviders)
   } catch {
     throw new AppError(
       'config.invalid',
@@ -136,6 +166,13 @@ function checked(schema: AnyRoute['params'], value: unknown): unknown {
       ? Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined))
       : value
   return schema === undefined ? known : validate(schema, known)
+}
+
+/** A malformed id is a missing one, here as in the API. */
+function checkedParams(route: AnyRoute, value: unknown): unknown {
+  const parsed = route.params?.safeParse(value)
+  if (parsed?.success === false) throw notFound()
+  return parsed?.data ?? {}
 }
 
 async function operatorOf(deps: GatewayDeps, wanted: string | undefined): Promise<OperatorPrincipal> {

@@ -41,7 +41,7 @@ const run: Run = async (body) => {
   try {
     api =
       config.remote === undefined
-        ? await connectLocal(config, tenant)
+        ? connectLocal(config, tenant)
         : await connectRemote(config.remote.url, config.remote.apiKey)
     await body(api, createOutput(json), config)
   } finally {
@@ -75,6 +75,9 @@ function withJsonEverywhere(command: Command): void {
     withJsonEverywhere(child)
   }
 }
+
+// Whoever reads may have read enough: `portcullis audit export | head`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
 
 try {
   await program.parseAsync()

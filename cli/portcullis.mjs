@@ -5,6 +5,9 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 
+import { loadEnvFile } from '../launcher/environment.mjs'
+
+loadEnvFile(path.join(import.meta.dirname, '..')) // the settings `npm start` has
 const bundle = path.join(import.meta.dirname, '..', '.build', 'cli.mjs')
 if (existsSync(bundle)) await import(pathToFileURL(bundle).href)
 else {

@@ -14,6 +14,7 @@ import { AppError, isErrorCode } from '@/lib/errors'
 import type { Secret } from '@/lib/secret'
 
 import type { Api, CallInput } from './api'
+import { answersAt, check, type Check } from './installation'
 
 const openApi = z.object({ paths: z.record(z.string(), z.record(z.string(), z.object({ operationId: z.string() }))) })
 const failure = z.object({ error: z.object({ code: z.string(), message: z.string(), field: z.string().optional() }) })
@@ -29,7 +30,11 @@ export async function connectRemote(baseUrl: string, apiKey: Secret): Promise<Ap
 
   async function send(operationId: string, { params = {}, query = {}, body }: CallInput = {}): Promise<Response> {
     const operation = operations.get(operationId)
-    if (operation === undefined) throw new AppError('request.invalid', `The service at ${origin} does not offer this.`)
+    if (operation === undefined)
+      throw new AppError(
+        'request.invalid',
+        `The service at ${origin} does not offer this. Some commands work at the machine itself alone, without PORTCULLIS_URL.`,
+      )
     const url = new URL(
       origin + operation.path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(params[name] ?? '')),
     )
@@ -49,9 +54,24 @@ export async function connectRemote(baseUrl: string, apiKey: Secret): Promise<Ap
     throw new AppError(isErrorCode(code) ? code : 'internal', message)
   }
 
+  /** What can be told from outside: that the service is ready, and that this key opens it. */
+  const checks = (): Promise<Check[]> =>
+    Promise.all([
+      check('gateway', () => answersAt(origin)),
+      check('API key', async () => {
+        try {
+          const { name } = z.object({ name: z.string() }).parse(await (await send('workspace.show')).json())
+          return { ok: true, detail: `opens the workspace ${name}` }
+        } catch (error) {
+          return { ok: false, detail: error instanceof AppError ? error.message : 'the answer is not understood' }
+        }
+      }),
+    ])
+
   return {
     where: origin,
     async call(operationId, input) {
+      if (operationId === 'doctor') return { checks: await checks() }
       const response = await send(operationId, input)
       const answer: unknown = response.status === 204 ? undefined : await response.json()
       return answer

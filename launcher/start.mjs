@@ -117,6 +117,7 @@ async function main() {
         publicUrl: config.publicUrl,
         databaseUrl: urls.app,
         vaultDatabaseUrl: urls.vault,
+        sandboxProviders: sandbox?.providers,
         sandboxControlUrl: sandbox?.controlUrl,
       }),
     )

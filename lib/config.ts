@@ -245,6 +245,22 @@ function addSandbox(
   }
 }
 
+/** This configuration with the sandbox that the launcher of a running product wrote down. */
+export function withSandboxProviders(config: Config, json: string | undefined): Config {
+  if (json === undefined) return config
+  const providers = { ...config.providers }
+  const allow: string[] = []
+  const problems: string[] = []
+  addSandbox(json, providers, allow, problems)
+  if (problems.length > 0) throw invalid(problems)
+  return Object.freeze({
+    ...config,
+    providers,
+    egress: { allow: [...config.egress.allow, ...allow], allowUnsafe: config.egress.allowUnsafe || allow.length > 0 },
+    sandbox: config.sandbox || allow.length > 0,
+  })
+}
+
 function readOverrides(file: string | undefined, problems: string[]): z.infer<typeof providerOverrides> {
   if (file === undefined) return {}
   try {

@@ -11,6 +11,13 @@ const connection = z.object({
   grantedScopes: z.array(z.string()),
 })
 
+const AT_PROVIDER = {
+  queued: 'The provider is asked to end the access too.',
+  shared: 'The access at the provider stays: another connection of the same account lives on it.',
+  none: 'Nothing was asked of the provider.',
+  later: 'The stored tokens are destroyed as soon as the vault answers.',
+} as const
+
 export const connectionCommands: Register = (program, run) => {
   const command = program.command('connection').description('connections: accounts of people at providers')
 
@@ -35,10 +42,10 @@ export const connectionCommands: Register = (program, run) => {
     .description('prints the page where a signed-in person connects an account; consent is given in a browser')
     .action((provider: string) =>
       run(async (api, output) => {
-        const { url } = z
-          .object({ url: z.string() })
-          .parse(await api.call('connection.connect', { body: { provider } }))
-        output.result({ url }, () => `Open ${url}`)
+        const started = z
+          .object({ connectUrl: z.string(), provider: z.string() })
+          .parse(await api.call('connection.start', { body: { provider } }))
+        output.result(started, () => `Open ${started.connectUrl}`)
       }),
     )
 
@@ -47,8 +54,13 @@ export const connectionCommands: Register = (program, run) => {
     .description('blocks a connection at once, revokes it at the provider and destroys the stored tokens')
     .action((connectionId: string) =>
       run(async (api, output) => {
-        await api.call('connection.disconnect', { params: { connectionId } })
-        output.result({ id: connectionId, disconnected: true }, () => `${connectionId} is disconnected.`)
+        const { provider } = z
+          .object({ provider: z.enum(['queued', 'shared', 'none', 'later']) })
+          .parse(await api.call('connection.disconnect', { params: { connectionId } }))
+        output.result(
+          { id: connectionId, disconnected: true, provider },
+          () => `${connectionId} is disconnected. ${AT_PROVIDER[provider]}`,
+        )
       }),
     )
 }
