@@ -59,6 +59,8 @@ async function stampede(provider: Provider): Promise<void> {
   await letTokenEnd(provider)
   const before = await credentialOf(provider)
   await world.sandbox.resetCounters()
+  // As slow as a provider is, so that every call meets the refresh under way.
+  await world.sandbox.inject({ provider, target: 'token', fault: { kind: 'delay', ms: 400 } })
   const { tool, args } = READS[provider]
   const answers = await Promise.all(
     Array.from({ length: CALLS }, (_, index) =>
