@@ -10,7 +10,7 @@ import type { ActionError, ValueResult } from '@/components/action'
 
 const timeoutMs = 30_000
 
-const unreadable: ActionError = {
+export const unreadable: ActionError = {
   code: 'response.unreadable',
   message: 'The server gave an answer this page does not understand. Load the page again.',
 }
@@ -37,13 +37,18 @@ export async function send<T>(
     cache: 'no-store',
     signal: AbortSignal.timeout(timeoutMs),
   })
+  if (!response.ok) return { ok: false, error: await readError(response) }
   const answer = await readJson(response)
-  if (!response.ok) return { ok: false, error: parseError(answer) ?? statusError(response.status) }
   try {
     return { ok: true, value: parse(answer) }
   } catch {
     return { ok: false, error: unreadable }
   }
+}
+
+/** What a refusal says, or what its status means when it says nothing. */
+export async function readError(response: Response): Promise<ActionError> {
+  return parseError(await readJson(response)) ?? statusError(response.status)
 }
 
 async function readJson(response: Response): Promise<unknown> {

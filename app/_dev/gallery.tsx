@@ -106,7 +106,8 @@ function connectionPage(state: (typeof states)[number], canManage = true) {
   return (
     <ConnectionDetail
       connection={connectionDetail(state)}
-      canManage={canManage}
+      canReconnect={canManage}
+      canDisconnect={canManage}
       onReconnect={() => refuse('Google is not answering. Try again in a minute.')}
       onDisconnect={() => refuse('The connection changed meanwhile. Load the page again.')}
     />
@@ -119,7 +120,7 @@ function activityPage(props: Partial<Parameters<typeof ActivityTable>[0]>) {
       rows={activity}
       filter={{}}
       agents={agents}
-      providers={providers}
+      accounts={connections.map(({ id, account }) => ({ id, name: account }))}
       live="live"
       heldCount={0}
       onTogglePause={() => undefined}
@@ -276,7 +277,6 @@ const inside: Readonly<Record<string, ReactNode>> = {
         expectedAccount: 'ann@example.com',
         givenAccount: 'ann.private@example.org',
       }}
-      onAcceptOther={accept.bind(undefined, undefined)}
     />
   ),
   agents: <AgentsList agents={agents} canManage onCreate={() => refuse('This name is taken.', 'name')} />,

@@ -180,8 +180,7 @@ export function connectionDetail(state: ConnectionSummary['state']): ConnectionD
     isSandbox: true,
     connectedBy: 'Ann Hoffmann',
     subjectId: '104873129845610293847',
-    grantedScopes: googleScopes.slice(0, 3),
-    missingScopes: googleScopes.slice(3),
+    scopes: { granted: googleScopes.slice(0, 3), missing: googleScopes.slice(3) },
     agents: [
       { id: 'agt_1', name: 'Claude on my laptop', toolCount: 4 },
       { id: 'agt_2', name: 'Nightly triage', toolCount: 1 },
@@ -326,6 +325,7 @@ export const sessions: readonly SessionRow[] = [
 export const activity: readonly ActivityRow[] = [
   {
     id: 'cal_1',
+    kind: 'call',
     at: ago(0.4),
     action: 'google_search_mail',
     provider: 'google',
@@ -336,6 +336,7 @@ export const activity: readonly ActivityRow[] = [
   },
   {
     id: 'cal_2',
+    kind: 'call',
     at: ago(3),
     action: 'google_read_mail',
     provider: 'google',
@@ -348,6 +349,7 @@ export const activity: readonly ActivityRow[] = [
   },
   {
     id: 'cal_3',
+    kind: 'call',
     at: ago(4),
     action: 'google_create_draft',
     provider: 'google',
@@ -360,6 +362,7 @@ export const activity: readonly ActivityRow[] = [
   },
   {
     id: 'cal_4',
+    kind: 'call',
     at: ago(55),
     action: 'github_create_issue',
     provider: 'github',
@@ -373,6 +376,7 @@ export const activity: readonly ActivityRow[] = [
   },
   {
     id: 'cal_5',
+    kind: 'call',
     at: ago(61),
     action: 'slack_post_message',
     provider: 'slack',
@@ -383,6 +387,7 @@ export const activity: readonly ActivityRow[] = [
   },
   {
     id: 'cal_6',
+    kind: 'call',
     at: ago(60 * 20),
     action: 'slack_read_history',
     provider: 'slack',
@@ -394,13 +399,11 @@ export const activity: readonly ActivityRow[] = [
     reason: 'The process ended before the answer arrived.',
   },
   {
-    id: 'cal_7',
+    id: 'aud_7',
+    kind: 'event',
     at: ago(60 * 24 * 2),
-    action: 'agent.create',
+    action: 'An agent was created',
     actor: 'Ann Hoffmann',
-    decision: 'permit',
-    outcome: 'success',
-    durationMs: 12,
   },
 ]
 

@@ -1,6 +1,6 @@
 'use client'
 
-import { ArrowUp, FilterX, ListTree, Pause, Play } from 'lucide-react'
+import { ArrowUp, FilterX, ListTree, Pause, Play, ScrollText, Wrench } from 'lucide-react'
 import Link from 'next/link'
 import { usePathname, useRouter } from 'next/navigation'
 import { useId, useTransition } from 'react'
@@ -22,8 +22,9 @@ import { Time } from '@/components/ui/time'
 
 export interface ActivityRow {
   readonly id: string
+  readonly kind: 'call' | 'event'
   readonly at: string
-  /** Tool name of a call, or the action of an administrative record. */
+  /** Tool name of a call, or in words what happened. */
   readonly action: string
   readonly provider?: string | undefined
   /** Account the call used. */
@@ -31,7 +32,8 @@ export interface ActivityRow {
   /** Agent or person. */
   readonly actor: string
   readonly actorHref?: string | undefined
-  readonly decision: Decision
+  /** Absent for an event that nobody had to be asked about. */
+  readonly decision?: Decision | undefined
   readonly outcome?: Outcome | undefined
   /** Public sentence, for example why it was denied. */
   readonly reason?: string | undefined
@@ -40,7 +42,8 @@ export interface ActivityRow {
 
 export interface ActivityFilter {
   readonly agent?: string | undefined
-  readonly provider?: string | undefined
+  /** Id of a connection. */
+  readonly account?: string | undefined
   readonly decision?: string | undefined
   readonly outcome?: string | undefined
 }
@@ -52,7 +55,7 @@ export interface ActivityTableProps {
   readonly rows: readonly ActivityRow[]
   readonly filter: ActivityFilter
   readonly agents: readonly { readonly id: string; readonly name: string }[]
-  readonly providers: readonly { readonly id: string; readonly name: string }[]
+  readonly accounts: readonly { readonly id: string; readonly name: string }[]
   readonly live: LiveState
   /** Entries that arrived while the list was paused or on an older page. */
   readonly heldCount?: number
@@ -77,6 +80,7 @@ const outcomes = [
   { value: 'cancelled', label: 'Cancelled' },
   { value: 'expired', label: 'Expired' },
   { value: 'unknown', label: 'Unknown' },
+  { value: 'pending', label: 'Running' },
 ] as const
 
 const columns: readonly Column<ActivityRow>[] = [
@@ -86,10 +90,14 @@ const columns: readonly Column<ActivityRow>[] = [
     isRowHeader: true,
     cell: (row) => (
       <div className="flex items-start gap-3">
-        <ProviderMark provider={row.provider ?? ''} className="size-8" />
+        <ActivityMark row={row} />
         <div className="min-w-0">
-          <p className="font-mono text-[0.8125rem] font-medium wrap-anywhere">{row.action}</p>
-          <p className="text-sm wrap-anywhere text-muted">{row.reason ?? row.account ?? '\u00a0'}</p>
+          <p className={cn('font-medium wrap-anywhere', row.kind === 'call' && 'font-mono text-[0.8125rem] leading-6')}>
+            {row.action}
+          </p>
+          {(row.reason ?? row.account) === undefined ? null : (
+            <p className="text-sm wrap-anywhere text-muted">{row.reason ?? row.account}</p>
+          )}
         </div>
       </div>
     ),
@@ -109,16 +117,22 @@ const columns: readonly Column<ActivityRow>[] = [
         </Link>
       ),
   },
-  { key: 'decision', header: 'Decision', cell: (row) => <DecisionBadge decision={row.decision} /> },
+  {
+    key: 'decision',
+    header: 'Decision',
+    cell: (row) => (row.decision === undefined ? null : <DecisionBadge decision={row.decision} />),
+  },
   {
     key: 'outcome',
     header: 'Outcome',
     // A waiting approval has no outcome until it ends; that is not the same as a call that runs.
     cell: (row) =>
-      row.outcome === undefined && row.decision === 'approval_required' ? (
+      row.outcome !== undefined ? (
+        <OutcomeBadge outcome={row.outcome} />
+      ) : row.kind === 'event' ? null : row.decision === 'approval_required' ? (
         <span className="text-muted">Waiting</span>
       ) : (
-        <OutcomeBadge outcome={row.outcome} />
+        <OutcomeBadge outcome={undefined} />
       ),
   },
   {
@@ -132,6 +146,19 @@ const columns: readonly Column<ActivityRow>[] = [
   },
   { key: 'at', header: 'When', align: 'end', cell: (row) => <Time at={row.at} className="text-muted" /> },
 ]
+
+function ActivityMark({ row }: { row: Pick<ActivityRow, 'kind' | 'provider'> }) {
+  if (row.provider !== undefined) return <ProviderMark provider={row.provider} className="size-8" />
+  const Icon = row.kind === 'call' ? Wrench : ScrollText
+  return (
+    <span
+      aria-hidden
+      className="grid size-8 shrink-0 place-items-center rounded-md border border-line bg-sunken text-muted"
+    >
+      <Icon className="size-4" />
+    </span>
+  )
+}
 
 /** `84 ms`, `1.2 s`, `2 min`. */
 export function formatDuration(durationMs: number): string {
@@ -193,7 +220,7 @@ export function ActivityTable(props: ActivityTableProps) {
 }
 
 /** The filter is the address: it can be shared, bookmarked and gone back from. */
-function Filters({ filter, agents, providers }: ActivityTableProps) {
+function Filters({ filter, agents, accounts }: ActivityTableProps) {
   const router = useRouter()
   const pathname = usePathname()
   const [isPending, startTransition] = useTransition()
@@ -215,10 +242,10 @@ function Filters({ filter, agents, providers }: ActivityTableProps) {
       options: [{ value: '', label: 'Any agent' }, ...agents.map((one) => ({ value: one.id, label: one.name }))],
     },
     {
-      name: 'provider',
-      label: 'Provider',
-      value: filter.provider,
-      options: [{ value: '', label: 'Any provider' }, ...providers.map((one) => ({ value: one.id, label: one.name }))],
+      name: 'account',
+      label: 'Account',
+      value: filter.account,
+      options: [{ value: '', label: 'Any account' }, ...accounts.map((one) => ({ value: one.id, label: one.name }))],
     },
     { name: 'decision', label: 'Decision', value: filter.decision, options: decisions },
     { name: 'outcome', label: 'Outcome', value: filter.outcome, options: outcomes },

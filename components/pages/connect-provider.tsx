@@ -27,7 +27,7 @@ export interface ProviderOffer {
   readonly id: string
   readonly name: string
   /** “Mail and calendar”. */
-  readonly summary: string
+  readonly summary?: string | undefined
   readonly scopes: readonly ScopeOffer[]
   /** Accounts of this provider that are connected already. */
   readonly connectedAccounts: readonly string[]
@@ -45,11 +45,14 @@ export function ConnectProvider({
   workspaceName,
   providers,
   initialProvider,
+  canConnect = true,
   onConnect,
 }: {
   workspaceName: string
   providers: readonly ProviderOffer[]
   initialProvider?: string | undefined
+  /** False for roles that may look but not touch. */
+  canConnect?: boolean
   onConnect: ValueAction<{ provider: string; scopes: readonly string[] }, { redirectTo: string }>
 }) {
   const usable = providers.filter((provider) => provider.unavailableReason === undefined)
@@ -167,6 +170,7 @@ export function ConnectProvider({
                   variant="primary"
                   pending={action.pending || isLeaving}
                   pendingLabel={`Going to ${chosen.name}…`}
+                  disabledReason={canConnect ? undefined : 'Your role may look at connections, not make them.'}
                 >
                   Continue to {chosen.name} <ExternalLink aria-hidden />
                 </Button>

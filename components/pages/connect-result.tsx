@@ -5,7 +5,7 @@ import Link from 'next/link'
 import { useState } from 'react'
 import type { ReactNode } from 'react'
 
-import type { ActionResult, ValueResult } from '@/components/action'
+import type { ValueResult } from '@/components/action'
 import type { ScopeLine } from '@/components/pages/connection-types'
 import { newConnectionHref } from '@/components/pages/connections-list'
 import { ScopeList } from '@/components/pages/scope-list'
@@ -13,6 +13,7 @@ import { Alert } from '@/components/ui/alert'
 import { Button } from '@/components/ui/button'
 import { Card, CardBody, CardFooter } from '@/components/ui/card'
 import { ProviderMark } from '@/components/ui/provider-mark'
+import { Spinner } from '@/components/ui/spinner'
 import { useAction } from '@/components/use-action'
 
 interface Base {
@@ -21,6 +22,7 @@ interface Base {
 }
 
 export type ConnectOutcome =
+  | (Base & { readonly kind: 'pending' })
   | (Base & { readonly kind: 'connected'; readonly connectionId: string; readonly account: string })
   | (Base & {
       readonly kind: 'partial'
@@ -41,16 +43,33 @@ export type ConnectOutcome =
 export function ConnectResult({
   outcome,
   onRetry,
-  onAcceptOther,
 }: {
   outcome: ConnectOutcome
   /** Starts the flow again with the missing permissions. */
   onRetry?: (() => Promise<ValueResult<{ redirectTo: string }>>) | undefined
-  /** Connects the other account as a connection of its own; the old one stays as it is. */
-  onAcceptOther?: (() => Promise<ActionResult>) | undefined
 }) {
-  const tryAgain = `${newConnectionHref}?provider=${encodeURIComponent(outcome.provider)}`
+  const tryAgain =
+    outcome.provider === ''
+      ? newConnectionHref
+      : `${newConnectionHref}?provider=${encodeURIComponent(outcome.provider)}`
   switch (outcome.kind) {
+    case 'pending':
+      return (
+        <Frame
+          outcome={outcome}
+          icon={<Spinner className="size-6 text-muted" />}
+          title="Almost there"
+          footer={
+            <Button asChild>
+              <Link href="/connections">Back to connections</Link>
+            </Button>
+          }
+        >
+          <p role="status">
+            {outcome.providerName} has answered and the credential is being put away. This page goes on by itself.
+          </p>
+        </Frame>
+      )
     case 'connected':
       return (
         <Frame
@@ -144,50 +163,35 @@ export function ConnectResult({
         </Frame>
       )
     case 'other_account':
-      return <OtherAccount outcome={outcome} onAcceptOther={onAcceptOther} />
+      return (
+        <Frame
+          outcome={outcome}
+          icon={<UsersRound aria-hidden className="size-7 text-warning" />}
+          title="That was another account"
+          footer={
+            <>
+              <Button asChild>
+                <Link href={`/connections/${outcome.connectionId}`}>Change nothing</Link>
+              </Button>
+              <Button asChild variant="primary">
+                <Link href={tryAgain}>Connect it as well</Link>
+              </Button>
+            </>
+          }
+        >
+          <p>
+            You were reconnecting{' '}
+            <strong className="font-medium wrap-anywhere text-ink">{outcome.expectedAccount}</strong>, but signed in at{' '}
+            {outcome.providerName} as{' '}
+            <strong className="font-medium wrap-anywhere text-ink">{outcome.givenAccount}</strong>.
+          </p>
+          <p>
+            Agents that work with the first would not notice the difference, so nothing was changed and nothing of the
+            other account was kept. You can connect it as an account of its own.
+          </p>
+        </Frame>
+      )
   }
-}
-
-function OtherAccount({
-  outcome,
-  onAcceptOther,
-}: {
-  outcome: Extract<ConnectOutcome, { kind: 'other_account' }>
-  onAcceptOther: (() => Promise<ActionResult>) | undefined
-}) {
-  const action = useAction<undefined, { readonly ok: true }>(
-    onAcceptOther ?? (() => Promise.resolve<ActionResult>({ ok: true })),
-  )
-  return (
-    <Frame
-      outcome={outcome}
-      icon={<UsersRound aria-hidden className="size-7 text-warning" />}
-      title="That was another account"
-      footer={
-        <>
-          <Button asChild>
-            <Link href={`/connections/${outcome.connectionId}`}>Change nothing</Link>
-          </Button>
-          {onAcceptOther === undefined ? null : (
-            <Button variant="primary" pending={action.pending} onClick={() => void action.run(undefined)}>
-              Connect it too
-            </Button>
-          )}
-        </>
-      }
-    >
-      <p>
-        You were reconnecting <strong className="font-medium wrap-anywhere text-ink">{outcome.expectedAccount}</strong>,
-        but signed in at {outcome.providerName} as{' '}
-        <strong className="font-medium wrap-anywhere text-ink">{outcome.givenAccount}</strong>.
-      </p>
-      <p>
-        Agents that work with the first would not notice the difference, so nothing was changed. You can connect the
-        other one as an account of its own.
-      </p>
-      {action.error === undefined ? null : <Alert tone="danger" title={action.error.message} />}
-    </Frame>
-  )
 }
 
 function RetryButton({ name, onRetry }: { name: string; onRetry: () => Promise<ValueResult<{ redirectTo: string }>> }) {

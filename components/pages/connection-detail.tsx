@@ -17,6 +17,7 @@ import { EmptyState } from '@/components/ui/empty-state'
 import { KeyValueList } from '@/components/ui/key-value'
 import { PageHeader } from '@/components/ui/page-header'
 import { ProviderMark } from '@/components/ui/provider-mark'
+import { Loading, Skeleton } from '@/components/ui/skeleton'
 import { ConnectionBadge, connectionMeaning } from '@/components/ui/status-badge'
 import { Time } from '@/components/ui/time'
 import { useAction } from '@/components/use-action'
@@ -25,8 +26,8 @@ export interface ConnectionDetailData extends ConnectionSummary {
   readonly connectedBy: string
   /** The provider's own id of the account. */
   readonly subjectId?: string | undefined
-  readonly grantedScopes: readonly ScopeLine[]
-  readonly missingScopes: readonly ScopeLine[]
+  /** Undefined until their words are known. */
+  readonly scopes: { readonly granted: readonly ScopeLine[]; readonly missing: readonly ScopeLine[] } | undefined
   readonly agents: readonly { readonly id: string; readonly name: string; readonly toolCount: number }[]
   /** Public sentence on why the state is what it is. */
   readonly stateReason?: string | undefined
@@ -38,20 +39,24 @@ const usable: readonly ConnectionSummary['state'][] = ['active', 'refreshing', '
 
 export function ConnectionDetail({
   connection,
-  canManage,
+  canReconnect,
+  canDisconnect,
   onReconnect,
   onDisconnect,
 }: {
   connection: ConnectionDetailData
+  /** Only the account's owner can consent again. */
+  canReconnect: boolean
   /** False for roles that may look but not touch. */
-  canManage: boolean
+  canDisconnect: boolean
   onReconnect: () => Promise<ValueResult<{ redirectTo: string }>>
   onDisconnect: () => Promise<ActionResult>
 }) {
   const reconnect = useAction<undefined, { readonly ok: true; readonly value: { redirectTo: string } }>(onReconnect)
   const [isLeaving, setLeaving] = useState(false)
   const isUsable = usable.includes(connection.state)
-  const notYours = canManage ? undefined : 'Your role may look at connections, not change them.'
+  const notYours = canDisconnect ? undefined : 'Your role may look at connections, not change them.'
+  const missing = connection.scopes?.missing ?? []
 
   const goReconnect = async () => {
     const result = await reconnect.run(undefined)
@@ -64,7 +69,7 @@ export function ConnectionDetail({
       variant={variant}
       pending={reconnect.pending || isLeaving}
       pendingLabel={`Going to ${connection.providerName}…`}
-      disabledReason={notYours}
+      disabledReason={canReconnect ? undefined : 'Only the person who connected this account can reconnect it.'}
       onClick={() => void goReconnect()}
     >
       <RefreshCw aria-hidden /> Reconnect
@@ -113,13 +118,11 @@ export function ConnectionDetail({
       <div className="space-y-4">
         {reconnect.error === undefined ? null : <Alert tone="danger" title={reconnect.error.message} />}
         <StateNotice connection={connection} action={reconnectButton('primary')} />
-        {connection.missingScopes.length === 0 || !isUsable ? null : (
+        {missing.length === 0 || !isUsable ? null : (
           <Alert
             tone="warning"
             title={
-              connection.missingScopes.length === 1
-                ? 'One permission was not granted'
-                : `${connection.missingScopes.length} permissions were not granted`
+              missing.length === 1 ? 'One permission was not granted' : `${missing.length} permissions were not granted`
             }
             action={reconnectButton('secondary')}
           >
@@ -132,19 +135,7 @@ export function ConnectionDetail({
           <Card>
             <CardHeader title="Permissions" description="What the provider lets us do with this account." />
             <CardBody>
-              {connection.grantedScopes.length === 0 && connection.missingScopes.length === 0 ? (
-                <p className="text-sm text-muted">None: the provider has not answered yet, or access has ended.</p>
-              ) : (
-                <>
-                  <ScopeList scopes={connection.grantedScopes} />
-                  {connection.missingScopes.length === 0 ? null : (
-                    <div className="mt-4 border-t border-line pt-4">
-                      <h3 className="mb-3 text-sm font-medium text-muted">Not granted</h3>
-                      <ScopeList scopes={connection.missingScopes} isGranted={false} />
-                    </div>
-                  )}
-                </>
-              )}
+              <Permissions scopes={connection.scopes} />
             </CardBody>
           </Card>
           <Card>
@@ -210,6 +201,34 @@ export function ConnectionDetail({
           </CardBody>
         </Card>
       </div>
+    </>
+  )
+}
+
+function Permissions({ scopes }: { scopes: ConnectionDetailData['scopes'] }) {
+  if (scopes === undefined) {
+    return (
+      <Loading label="Loading permissions">
+        <div className="space-y-4">
+          <Skeleton className="h-10" />
+          <Skeleton className="h-10" />
+          <Skeleton className="h-10" />
+        </div>
+      </Loading>
+    )
+  }
+  const { granted, missing } = scopes
+  if (granted.length === 0 && missing.length === 0)
+    return <p className="text-sm text-muted">None: the provider has not answered yet, or access has ended.</p>
+  return (
+    <>
+      <ScopeList scopes={granted} />
+      {missing.length === 0 ? null : (
+        <div className="mt-4 border-t border-line pt-4">
+          <h3 className="mb-3 text-sm font-medium text-muted">Not granted</h3>
+          <ScopeList scopes={missing} isGranted={false} />
+        </div>
+      )}
     </>
   )
 }

@@ -1,4 +1,4 @@
-import type { ConnectionState } from '@/components/ui/status-badge'
+import type { ConnectionState, ToolEffect } from '@/components/ui/status-badge'
 
 /** One permission in plain words. */
 export interface ScopeLine {
@@ -8,7 +8,7 @@ export interface ScopeLine {
   readonly plain: string
   /** “So that agents can search and summarise messages”. */
   readonly why?: string | undefined
-  readonly access: 'read' | 'write'
+  readonly access: ToolEffect
 }
 
 export interface ConnectionSummary {

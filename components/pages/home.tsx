@@ -1,6 +1,7 @@
 import { ArrowRight, ListTree } from 'lucide-react'
 import Link from 'next/link'
 
+import { cn } from '@/components/cn'
 import type { ActivityRow } from '@/components/pages/activity-table'
 import { needsAttention } from '@/components/pages/connection-types'
 import type { ConnectionSummary } from '@/components/pages/connection-types'
@@ -81,16 +82,18 @@ export function Home({
                   {recent.map((row) => (
                     <li key={row.id} className="flex items-center justify-between gap-3 py-2.5">
                       <div className="min-w-0">
-                        <p className="truncate font-mono text-[0.8125rem] font-medium">{row.action}</p>
+                        <p className={cn('truncate font-medium', row.kind === 'call' && 'font-mono text-[0.8125rem]')}>
+                          {row.action}
+                        </p>
                         <p className="truncate text-sm text-muted">
                           {row.actor} · <Time at={row.at} />
                         </p>
                       </div>
-                      {row.decision === 'permit' ? (
-                        <OutcomeBadge outcome={row.outcome} />
-                      ) : (
+                      {row.decision !== undefined && row.decision !== 'permit' ? (
                         <DecisionBadge decision={row.decision} />
-                      )}
+                      ) : row.kind === 'call' || row.outcome !== undefined ? (
+                        <OutcomeBadge outcome={row.outcome} />
+                      ) : null}
                     </li>
                   ))}
                 </ul>

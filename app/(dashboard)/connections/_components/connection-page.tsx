@@ -1,0 +1,68 @@
+'use client'
+
+import { useRouter } from 'next/navigation'
+
+import { useConnectionFacts } from '@/app/(dashboard)/connections/_components/use-connection-facts'
+import { scopeLine, useCatalogue } from '@/app/_client/catalogue'
+import { startConnect } from '@/app/_client/connect'
+import { LiveRefresh } from '@/app/_client/live'
+import { send } from '@/app/_client/request'
+import type { ActionResult } from '@/components/action'
+import { ConnectionDetail, type ConnectionDetailData } from '@/components/pages/connection-detail'
+import { useToast } from '@/components/ui/toast'
+
+export type ConnectionPageData = Omit<ConnectionDetailData, 'scopes' | 'missingScopeCount' | 'isSandbox'> & {
+  readonly requestedScopes: readonly string[]
+  readonly grantedScopes: readonly string[]
+}
+
+export function ConnectionPage({
+  connection,
+  canReconnect,
+  canDisconnect,
+}: {
+  connection: ConnectionPageData
+  canReconnect: boolean
+  canDisconnect: boolean
+}) {
+  const router = useRouter()
+  const toast = useToast()
+  const state = useCatalogue()
+  const facts = useConnectionFacts(connection)?.get(connection.id)
+  const { requestedScopes: _requested, grantedScopes, ...shown } = connection
+  const catalogue = state.kind === 'ready' ? state.catalogue : undefined
+  const words = (scope: string) => scopeLine(catalogue, connection.provider, scope)
+  const missing = facts?.missingScopes ?? []
+
+  const disconnect = async (): Promise<ActionResult> => {
+    const result = await send('DELETE', `/api/v1/connections/${connection.id}`, {}, () => undefined)
+    if (!result.ok) return result
+    toast({
+      tone: 'success',
+      title: `${connection.account} is disconnected`,
+      description: 'No agent can use it any more, and the stored credential is destroyed.',
+    })
+    router.push('/connections')
+    router.refresh()
+    return result
+  }
+
+  return (
+    <>
+      <LiveRefresh watch={`/api/v1/connections/${connection.id}`} />
+      <ConnectionDetail
+        connection={{
+          ...shown,
+          missingScopeCount: missing.length,
+          isSandbox: facts?.isSandbox ?? false,
+          scopes:
+            state.kind === 'loading' ? undefined : { granted: grantedScopes.map(words), missing: missing.map(words) },
+        }}
+        canReconnect={canReconnect}
+        canDisconnect={canDisconnect}
+        onReconnect={() => startConnect(connection.provider, { connectionId: connection.id })}
+        onDisconnect={disconnect}
+      />
+    </>
+  )
+}

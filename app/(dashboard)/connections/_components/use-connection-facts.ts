@@ -1,0 +1,42 @@
+'use client'
+
+import { useEffect, useState } from 'react'
+
+import { flag, items, load, texts } from '@/app/_client/load'
+import { text } from '@/app/_client/request'
+
+/** What the gateway alone can say of a connection, because it needs the provider's own rules. */
+export interface ConnectionFacts {
+  readonly missingScopes: readonly string[]
+  readonly isSandbox: boolean
+}
+
+/**
+ * @param rows  what the page shows; asked again whenever it is rendered anew
+ * @returns by connection id; undefined until the answer is there
+ */
+export function useConnectionFacts(rows: unknown): ReadonlyMap<string, ConnectionFacts> | undefined {
+  const [facts, setFacts] = useState<ReadonlyMap<string, ConnectionFacts>>()
+  useEffect(() => {
+    const controller = new AbortController()
+    load('/api/v1/connections', parse, controller.signal).then(
+      (result) => {
+        if (result.ok && !controller.signal.aborted) setFacts(result.value)
+      },
+      () => {
+        // The rows stand on their own; the next rendering asks again.
+      },
+    )
+    return () => controller.abort()
+  }, [rows])
+  return facts
+}
+
+function parse(body: unknown): ReadonlyMap<string, ConnectionFacts> {
+  return new Map(
+    items(body, (item) => [
+      text(item, 'id'),
+      { missingScopes: texts(item['missingScopes']), isSandbox: flag(item, 'sandbox') },
+    ]),
+  )
+}

@@ -1,0 +1,40 @@
+'use client'
+
+import { useRouter } from 'next/navigation'
+
+import { LiveRefresh } from '@/app/_client/live'
+import { send } from '@/app/_client/request'
+import { SessionsList, SessionsTable, type SessionRow } from '@/components/pages/sessions-list'
+
+/** The sessions of the workspace as a page, or those of one agent as part of its page. */
+export function SessionsView({
+  sessions,
+  canManage,
+  agentId,
+}: {
+  sessions: readonly SessionRow[]
+  canManage: boolean
+  agentId?: string
+}) {
+  const router = useRouter()
+  const table = {
+    sessions,
+    canManage,
+    onRevoke: async ({ id }: { id: string }) => {
+      const result = await send('DELETE', `/api/v1/sessions/${id}`, {}, () => undefined)
+      if (result.ok) router.refresh()
+      return result
+    },
+  }
+  return agentId === undefined ? (
+    <>
+      <LiveRefresh watch="/api/v1/sessions" />
+      <SessionsList {...table} />
+    </>
+  ) : (
+    <>
+      <LiveRefresh watch={`/api/v1/sessions?agentId=${agentId}`} />
+      <SessionsTable {...table} isAgentShown={false} />
+    </>
+  )
+}
