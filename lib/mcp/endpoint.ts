@@ -27,7 +27,7 @@ import { MAX_BODY_BYTES, readBody } from './body'
 import { challenge, protectedResource } from './challenge'
 import { exchange, type Reply } from './exchange'
 import { findHeaderMismatch, HEADER_MISMATCH } from './headers'
-import { bindBackend, createServer, LEGACY_VERSIONS, MODERN_VERSION } from './server'
+import { bindBackend, createServer, LEGACY_VERSIONS, MODERN_VERSION, serializeMessage } from './server'
 
 export interface McpEndpointDependencies {
   readonly sessions: Pick<AgentSessions, 'lookup' | 'touch'>
@@ -293,7 +293,7 @@ function acceptedForm(accept: string | undefined): 'json' | 'stream' | undefined
 }
 
 function sendJson(response: ServerResponse, status: number, body: unknown): void {
-  const text = JSON.stringify(body)
+  const text = serializeMessage(body)
   response.writeHead(status, {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(text),

@@ -25,7 +25,6 @@ export interface Reply {
 class ExchangeTransport extends PerRequestHTTPServerTransport {
   readonly #waiting = new Map<RequestId, (reply: Reply) => void>()
   #isDispatching = false
-  #isClosed = false
 
   deliver(request: JSONRPCRequest, classification: MessageClassification | undefined): Promise<Reply> {
     const reply = new Promise<Reply>((resolve) => this.#waiting.set(request.id, resolve))
@@ -46,14 +45,6 @@ class ExchangeTransport extends PerRequestHTTPServerTransport {
     }
     return Promise.resolve()
   }
-
-  override close(): Promise<void> {
-    if (!this.#isClosed) {
-      this.#isClosed = true
-      this.onclose?.()
-    }
-    return Promise.resolve()
-  }
 }
 
 /**
@@ -68,9 +59,6 @@ export async function exchange(
 ): Promise<Reply[]> {
   const transport = new ExchangeTransport({ classification: classification ?? { era: 'legacy' } })
   await server.server.connect(transport)
-  try {
-    return await Promise.all(requests.map((request) => transport.deliver(request, classification)))
-  } finally {
-    await transport.close()
-  }
+  // Nothing is closed afterwards: server and transport hold no timer and no socket, and are forgotten together.
+  return Promise.all(requests.map((request) => transport.deliver(request, classification)))
 }

@@ -82,7 +82,7 @@ export function createServer({ backend, log, onUnauthenticated }: ServerContext)
 
   server.setRequestHandler('tools/list', async ({ params }) => {
     if (params?.cursor !== undefined) throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'Invalid cursor')
-    return { tools: [...(await guarded(() => backend.list(), log))].map(toolOf) }
+    return { tools: toolsOf(await guarded(() => backend.list(), log)) }
   })
   server.setRequestHandler('tools/call', async ({ params }) => {
     const result = await guarded(() => backend.call(params.name, params.arguments), log)
@@ -101,16 +101,36 @@ export function createServer({ backend, log, onUnauthenticated }: ServerContext)
   return mcp
 }
 
-/** What the SDK's type wants is a mutable listing; one copy serves every request, as it is only serialized. */
-const tools = new WeakMap<ToolListing, Tool>()
-function toolOf(listing: ToolListing): Tool {
-  let tool = tools.get(listing)
-  if (tool === undefined) {
-    tool = structuredClone(listing) as unknown as Tool // differs from a listing by `readonly` alone
-    tools.set(listing, tool)
+const serializedLists = new WeakMap<object, string>()
+const lists = new WeakMap<readonly ToolListing[], Tool[]>()
+
+/** The list as the SDK's mutable type. One copy for each list of an agent, which is serialized once however often it is sent. */
+function toolsOf(listings: readonly ToolListing[]): Tool[] {
+  let tools = lists.get(listings)
+  if (tools === undefined) {
+    tools = structuredClone(listings) as unknown as Tool[] // differs from the listings by `readonly` alone
+    lists.set(listings, tools)
+    serializedLists.set(tools, JSON.stringify(tools))
   }
-  return tool
+  return tools
 }
+
+/** JSON of a message; the tools of a list, most of its bytes, are not written anew. */
+export function serializeMessage(message: unknown): string {
+  if (isObject(message) && isObject(message['result']) && isObject(message['result']['tools'])) {
+    const { tools, ...result } = message['result']
+    const serialized = serializedLists.get(tools)
+    if (serialized !== undefined) {
+      const rest = JSON.stringify(result).slice(1)
+      const list = `{"tools":${serialized}${rest === '}' ? '' : ','}${rest}`
+      const envelope = JSON.stringify({ ...message, result: undefined }).slice(0, -1)
+      return `${envelope},"result":${list}}`
+    }
+  }
+  return JSON.stringify(message)
+}
+const isObject = (value: unknown): value is Record<string, unknown> & object =>
+  typeof value === 'object' && value !== null
 
 const NO_VALIDATOR = {
   getValidator: () => () => ({ valid: false as const, data: undefined, errorMessage: 'not supported' }),
