@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import { newId, type ConnectionId, type TenantId } from '@/lib/ids'
 import type { RefreshMode } from '@/lib/providers/definition'
@@ -237,6 +237,18 @@ describe('what a token endpoint answers', () => {
     ).toEqual([{ scope: 'grant' }])
     await expect(call()).rejects.toMatchObject({ code: 'connection.already_revoked' })
   })
+})
+
+it('fifty callers in one process are one flight: they cost the database what one does', async () => {
+  await world('strict')
+  await expire()
+  const reads = vi.spyOn(engine.credentials, 'read')
+  const claims = vi.spyOn(engine.credentials.attempts, 'claim')
+  const held = endpoint.hold()
+  const results = Promise.all(Array.from({ length: 50 }, call))
+  ;(await held).release()
+  expect(new Set(await results)).toEqual(new Set([endpoint.newest().access]))
+  expect([claims.mock.calls.length, reads.mock.calls.length]).toEqual([1, 2]) // before the attempt, and after it
 })
 
 describe('an answer that cannot be saved at once', () => {
