@@ -159,6 +159,22 @@ describe('targets that lead inside', () => {
   })
 })
 
+describe('what a URL may say', () => {
+  it.each(['http://93.184.215.14/', 'ftp://93.184.215.14/', 'ws://93.184.215.14/'])(
+    'refuses the scheme of %s before it looks at the address',
+    async (url) => {
+      expect((await failure(egressFor().request(url))).internal['phase']).toBe('scheme')
+    },
+  )
+
+  it('refuses a user name or password even where the origin is allowed', async () => {
+    const target = await web((_request, response) => response.end('inside'))
+    for (const user of ['user@', 'user:secret@', ':secret@'])
+      expect((await failure(open(target).request(target.origin.replace('//', `//${user}`)))).sent).toBe(false)
+    expect(target.connections()).toBe(0)
+  })
+})
+
 describe('a name that changes its mind', () => {
   it('is connected to at the address that was checked, not at what it says next', async () => {
     const first = await web((_request, response) => response.end('checked'))
