@@ -68,3 +68,8 @@ export function texts(value: unknown): string[] {
     throw new TypeError('the answer has no list of texts')
   return value
 }
+
+export function maybeNumber(body: unknown, key: string): number | null {
+  const value = isRecord(body) ? body[key] : undefined
+  return typeof value === 'number' ? value : null
+}

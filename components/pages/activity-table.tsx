@@ -48,7 +48,7 @@ export interface ActivityFilter {
   readonly outcome?: string | undefined
 }
 
-/** How fresh the list is. `held` means that newer entries exist but would move what is being read. */
+/** How fresh the list is. */
 export type LiveState = 'live' | 'reconnecting' | 'paused'
 
 export interface ActivityTableProps {
@@ -56,7 +56,8 @@ export interface ActivityTableProps {
   readonly filter: ActivityFilter
   readonly agents: readonly { readonly id: string; readonly name: string }[]
   readonly accounts: readonly { readonly id: string; readonly name: string }[]
-  readonly live: LiveState
+  /** Undefined on an older page, which does not move. */
+  readonly live: LiveState | undefined
   /** Entries that arrived while the list was paused or on an older page. */
   readonly heldCount?: number
   readonly onTogglePause?: () => void
@@ -176,7 +177,7 @@ export function ActivityTable(props: ActivityTableProps) {
       <PageHeader
         title="Activity"
         description="Every call and every change, written down before it happened."
-        actions={<LiveIndicator state={live} onTogglePause={props.onTogglePause} />}
+        actions={live === undefined ? undefined : <LiveIndicator state={live} onTogglePause={props.onTogglePause} />}
       />
       <Filters {...props} />
       <Card>

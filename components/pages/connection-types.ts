@@ -28,7 +28,7 @@ export interface ConnectionSummary {
 }
 
 /** Does the person have to do something about it? */
-export function needsAttention(connection: Pick<ConnectionSummary, 'state' | 'missingScopeCount'>): boolean {
+export function needsAttention(connection: Pick<ConnectionSummary, 'state'>): boolean {
   return (
     connection.state === 'reauthorization_required' ||
     connection.state === 'revoked' ||

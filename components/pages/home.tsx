@@ -25,7 +25,7 @@ export function Home({
   recent,
 }: {
   workspaceName: string
-  connections: readonly Pick<ConnectionSummary, 'id' | 'account' | 'providerName' | 'state' | 'missingScopeCount'>[]
+  connections: readonly Pick<ConnectionSummary, 'id' | 'account' | 'providerName' | 'state'>[]
   agentCount: number
   activeSessionCount: number
   /** Calls of the last days, oldest first. */

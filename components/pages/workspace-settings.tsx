@@ -11,10 +11,12 @@ import { Badge } from '@/components/ui/badge'
 import { Button } from '@/components/ui/button'
 import { Card, CardBody, CardHeader } from '@/components/ui/card'
 import { CopyButton } from '@/components/ui/copy-button'
+import { ErrorState } from '@/components/ui/error-state'
 import { Field } from '@/components/ui/field'
 import { Input } from '@/components/ui/input'
 import { PageHeader } from '@/components/ui/page-header'
 import { ProviderMark } from '@/components/ui/provider-mark'
+import { Loading, SkeletonRows } from '@/components/ui/skeleton'
 import { Time } from '@/components/ui/time'
 import { useToast } from '@/components/ui/toast'
 import { textField, useAction } from '@/components/use-action'
@@ -52,12 +54,14 @@ export function WorkspaceSettings({
   canRename,
   members,
   providerApps,
+  onRetryProviders,
   onRename,
 }: {
   name: string
   canRename: boolean
   members: readonly Member[]
-  providerApps: readonly ProviderAppStatus[]
+  providerApps: readonly ProviderAppStatus[] | 'loading' | 'failed'
+  onRetryProviders?: (() => void) | undefined
   onRename: Action<{ name: string }>
 }) {
   const action = useAction(onRename)
@@ -131,26 +135,48 @@ export function WorkspaceSettings({
             title="Provider apps"
             description="Set by whoever runs this server, through its environment. The redirect URI has to be entered at the provider exactly as it stands here."
           />
-          <CardBody className="py-2 md:py-2">
-            <ul className="divide-y divide-line">
-              {providerApps.map((app) => (
-                <li key={app.provider} className="flex items-start gap-3 py-3">
-                  <ProviderMark provider={app.provider} />
-                  <div className="min-w-0 flex-1">
-                    <p className="flex flex-wrap items-center gap-2 font-medium">
-                      {app.name} <AppStatus status={app.status} />
-                    </p>
-                    {app.detail === undefined ? null : <p className="text-sm text-muted">{app.detail}</p>}
-                    <p className="font-mono text-xs wrap-anywhere text-muted">{app.redirectUri}</p>
-                  </div>
-                  <CopyButton text={app.redirectUri} what={`${app.name} redirect URI`} />
-                </li>
-              ))}
-            </ul>
-          </CardBody>
+          <ProviderApps apps={providerApps} onRetry={onRetryProviders} />
         </Card>
       </div>
     </>
+  )
+}
+
+function ProviderApps({
+  apps,
+  onRetry,
+}: {
+  apps: readonly ProviderAppStatus[] | 'loading' | 'failed'
+  onRetry: (() => void) | undefined
+}) {
+  if (apps === 'loading') {
+    return (
+      <Loading label="Loading provider apps">
+        <SkeletonRows rows={3} />
+      </Loading>
+    )
+  }
+  if (apps === 'failed') {
+    return <ErrorState level={3} className="py-10" action={<Button onClick={onRetry}>Try again</Button>} />
+  }
+  return (
+    <CardBody className="py-2 md:py-2">
+      <ul className="divide-y divide-line">
+        {apps.map((app) => (
+          <li key={app.provider} className="flex items-start gap-3 py-3">
+            <ProviderMark provider={app.provider} />
+            <div className="min-w-0 flex-1">
+              <p className="flex flex-wrap items-center gap-2 font-medium">
+                {app.name} <AppStatus status={app.status} />
+              </p>
+              {app.detail === undefined ? null : <p className="text-sm text-muted">{app.detail}</p>}
+              <p className="font-mono text-xs wrap-anywhere text-muted">{app.redirectUri}</p>
+            </div>
+            <CopyButton text={app.redirectUri} what={`${app.name} redirect URI`} />
+          </li>
+        ))}
+      </ul>
+    </CardBody>
   )
 }
 

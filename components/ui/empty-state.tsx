@@ -16,10 +16,10 @@ export function EmptyState({
   title: string
   children?: ReactNode
   action?: ReactNode
-  level?: 2 | 3
+  level?: 1 | 2 | 3
   className?: string
 }) {
-  const Heading = level === 2 ? 'h2' : 'h3'
+  const Heading = level === 1 ? 'h1' : level === 2 ? 'h2' : 'h3'
   return (
     <div className={cn('flex flex-col items-center px-6 py-14 text-center', className)}>
       <span className="grid size-12 place-items-center rounded-xl border border-line bg-sunken text-muted">

@@ -43,6 +43,19 @@ export function DashboardFrame({
       toast({ tone: 'danger', title: 'You are still signed in', description: 'The server could not be reached.' })
     }
   }
+  const switchWorkspace = async (id: string) => {
+    try {
+      const result = await send('PUT', '/api/v1/account/workspace', { workspaceId: id }, () => undefined)
+      if (result.ok) {
+        // Everything on the pages belongs to a workspace, so nothing of the one before is kept.
+        window.location.assign('/')
+        return
+      }
+      toast({ tone: 'danger', title: 'The workspace was not changed', description: result.error.message })
+    } catch {
+      toast({ tone: 'danger', title: 'The workspace was not changed', description: 'The server could not be reached.' })
+    }
+  }
   return (
     <AppShell
       person={person}
@@ -51,6 +64,7 @@ export function DashboardFrame({
       theme={theme}
       isSandbox={isSandbox}
       notReadyReason={notReadyReason}
+      onSwitchWorkspace={(id) => void switchWorkspace(id)}
       onSignOut={() => void signOut()}
     >
       {children}

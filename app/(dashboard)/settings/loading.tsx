@@ -1,0 +1,5 @@
+import { FormPageSkeleton } from '@/components/pages/skeletons'
+
+export default function Loading() {
+  return <FormPageSkeleton label="Loading settings" />
+}

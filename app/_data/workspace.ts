@@ -1,0 +1,45 @@
+/**
+ * Who belongs to a workspace.
+ *
+ * @module
+ */
+import 'server-only'
+
+import type { Member } from '@/components/pages/workspace-settings'
+import { parseRole } from '@/lib/tenancy/role'
+
+import type { Viewer } from './session'
+import { web } from './web'
+
+const MAX_MEMBERS = 500
+
+/** Longest-standing first. */
+export async function listMembers({ tenantId, personId }: Viewer): Promise<Member[]> {
+  return web().db.tenant(tenantId, async (tx) => {
+    const rows = await tx.membership.findMany({
+      where: { tenantId },
+      select: { personId: true, role: true, createdAt: true },
+      orderBy: [{ createdAt: 'asc' }, { personId: 'asc' }],
+      take: MAX_MEMBERS,
+    })
+    const people = await tx.person.findMany({
+      where: { id: { in: rows.map((row) => row.personId) } },
+      select: { id: true, name: true, email: true },
+    })
+    const known = new Map(people.map((person) => [person.id, person]))
+    return rows.flatMap((row) => {
+      const person = known.get(row.personId)
+      if (person === undefined) return []
+      return [
+        {
+          id: person.id,
+          name: person.name === '' ? person.email : person.name,
+          email: person.email,
+          role: parseRole(row.role),
+          joinedAt: row.createdAt.toISOString(),
+          isYou: person.id === personId,
+        },
+      ]
+    })
+  })
+}
