@@ -17,17 +17,18 @@ export function useWhileVisible(tick: (signal: AbortSignal) => Promise<boolean>,
   const run = useEffectEvent(tick)
   useEffect(() => {
     const controller = new AbortController()
+    const isOver = () => controller.signal.aborted
     let timer: ReturnType<typeof setTimeout> | undefined
     let isRunning = false
     let waitMs = everyMs
     const once = async () => {
-      if (isRunning || controller.signal.aborted || document.visibilityState === 'hidden') return
+      if (isRunning || isOver() || document.visibilityState === 'hidden') return
       clearTimeout(timer)
       isRunning = true
       const isGood = await run(controller.signal).catch(() => false)
       isRunning = false
       waitMs = isGood ? everyMs : Math.min(waitMs * 2, longestMs)
-      if (!controller.signal.aborted) timer = setTimeout(() => void once(), waitMs)
+      if (!isOver()) timer = setTimeout(() => void once(), waitMs)
     }
     const onVisible = () => void once()
     void once()

@@ -31,7 +31,6 @@ const select = {
   state: true,
   stateReason: true,
   stateAt: true,
-  requestedScopes: true,
   grantedScopes: true,
   createdAt: true,
   lastUsedAt: true,
@@ -66,7 +65,6 @@ export async function listConnections(viewer: Viewer): Promise<ConnectionRow[]> 
 export interface ConnectionFacts extends ConnectionRow {
   readonly connectedBy: string
   readonly subjectId: string
-  readonly requestedScopes: readonly string[]
   readonly grantedScopes: readonly string[]
   readonly agents: readonly { readonly id: string; readonly name: string; readonly toolCount: number }[]
   readonly stateReason?: string | undefined
@@ -90,7 +88,6 @@ export async function findConnection(viewer: Viewer, connectionId: string): Prom
       ...toRow(row, users),
       connectedBy: isOwn ? 'You' : (labels.person(row.ownerPersonId) ?? 'Somebody who left'),
       subjectId: row.subject,
-      requestedScopes: row.requestedScopes,
       grantedScopes: row.grantedScopes,
       agents: users.get(row.provider) ?? [],
       stateReason: row.stateReason === null ? undefined : stateWords(row.stateReason),

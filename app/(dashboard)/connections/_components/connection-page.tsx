@@ -12,7 +12,6 @@ import { ConnectionDetail, type ConnectionDetailData } from '@/components/pages/
 import { useToast } from '@/components/ui/toast'
 
 export type ConnectionPageData = Omit<ConnectionDetailData, 'scopes' | 'missingScopeCount' | 'isSandbox'> & {
-  readonly requestedScopes: readonly string[]
   readonly grantedScopes: readonly string[]
 }
 
@@ -29,7 +28,7 @@ export function ConnectionPage({
   const toast = useToast()
   const state = useCatalogue()
   const facts = useConnectionFacts(connection)?.get(connection.id)
-  const { requestedScopes: _requested, grantedScopes, ...shown } = connection
+  const { grantedScopes, ...shown } = connection
   const catalogue = state.kind === 'ready' ? state.catalogue : undefined
   const words = (scope: string) => scopeLine(catalogue, connection.provider, scope)
   const missing = facts?.missingScopes ?? []
