@@ -29,6 +29,9 @@ const homes = {
   emulate: '^sandbox/',
 }
 
+/** No rule is a warning: what is not worth failing for is not worth a rule. */
+const severity = /** @type {const} */ ('error')
+
 const tests = '\\.test\\.tsx?$|^lib/testing/|^e2e/|^bench/|/test-kit\\.ts$'
 
 /** @type {import('dependency-cruiser').IConfiguration} */
@@ -36,7 +39,7 @@ export default {
   forbidden: [
     ...layers.slice(0, -1).map((own, rank) => ({
       name: `layer-${rank}-imports-upward`,
-      severity: 'error',
+      severity,
       from: { path: own.map((path) => `^${path}`), pathNot: tests },
       to: {
         path: layers
@@ -47,27 +50,27 @@ export default {
     })),
     {
       name: 'no-cycles',
-      severity: 'error',
+      severity,
       from: { pathNot: '^lib/db/internal/' },
       to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
     },
     {
       name: 'internal-is-internal',
       comment: 'x/internal/ is for files under x/ only.',
-      severity: 'error',
+      severity,
       from: { path: '^(lib/[^/]+|app|workers|gateway|cli|components)/' },
       to: { path: '^lib/[^/]+/internal/', pathNot: '^$1/' },
     },
     {
       name: 'components-take-data-not-services',
-      severity: 'error',
+      severity,
       from: { path: '^components/|/_components/' },
       to: { path: '^lib/', dependencyTypesNot: ['type-only'] },
     },
     {
       name: 'credentials-open-in-one-place',
       comment: 'Only the broker, the refresh engine and the connection flows may open a credential.',
-      severity: 'error',
+      severity,
       from: {
         pathNot: `^lib/(vault|broker|refresh|connections)/|^wiring/|${tests}`,
       },
@@ -76,32 +79,35 @@ export default {
     {
       name: 'web-reaches-no-vault-and-no-queue',
       comment: 'A remote-code bug in the pages must find neither keys nor queue in its module graph.',
-      severity: 'error',
+      severity,
       from: { path: '^(app|components)/|^proxy\\.ts$' },
-      to: { path: '^(lib/(vault|queue|refresh|broker|connections|providers|egress|mcp)|wiring|gateway|workers)/', reachable: true },
+      to: {
+        path: '^(lib/(vault|queue|refresh|broker|connections|providers|egress|mcp)|wiring|gateway|workers)/',
+        reachable: true,
+      },
     },
     {
       name: 'product-does-not-know-the-sandbox',
-      severity: 'error',
+      severity,
       from: { path: '^(lib|app|gateway|workers|cli|components|wiring)/', pathNot: tests },
       to: { path: '^sandbox/' },
     },
-    { name: 'testing-is-for-tests', severity: 'error', from: { pathNot: tests }, to: { path: '^lib/testing/' } },
+    { name: 'testing-is-for-tests', severity, from: { pathNot: tests }, to: { path: '^lib/testing/' } },
     {
       name: 'pure-decision',
-      severity: 'error',
+      severity,
       from: { path: '^lib/policy/decide\\.ts$' },
       to: { path: '^lib/(db|queue|egress)/|^node:' },
     },
     {
       name: 'pure-envelope',
-      severity: 'error',
+      severity,
       from: { path: '^lib/vault/envelope\\.ts$' },
       to: { path: '^lib/(db|queue|egress)/|^node:(fs|net|http)' },
     },
     ...Object.entries(homes).map(([vendor, home]) => ({
       name: `one-home-for-${vendor.replace(/[^a-z0-9]+/g, '-')}`,
-      severity: 'error',
+      severity,
       from: { path: '^(app|lib|gateway|workers|components|cli|wiring|sandbox)/', pathNot: `${home}|${tests}` },
       to: { path: `node_modules/${vendor}/` },
     })),

@@ -8,7 +8,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import configuration from '../.dependency-cruiser.mjs'
 
 const ROOT = path.resolve(import.meta.dirname, '..')
-const rules = configuration // a plain object of that shape
+const rules = configuration
 
 /** The names of the rules that a tree of these files breaks. */
 async function broken(files: Readonly<Record<string, string>>): Promise<string[]> {
