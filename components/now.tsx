@@ -5,7 +5,7 @@ import type { ReactNode } from 'react'
 
 const NowContext = createContext<number | undefined>(undefined)
 
-const tickMs = 30_000
+const tickMs = 5_000
 
 /**
  * Gives relative times one shared instant. The first render uses the server's instant, so markup and hydration agree;

@@ -41,7 +41,7 @@ export interface AgentConnectProps {
 export function AgentConnect({ agentName, mcpUrl, isAgentEnabled, canIssue, onIssue }: AgentConnectProps) {
   const snippets = clientSnippets(mcpUrl, agentName)
   return (
-    <div className="grid items-start gap-6 xl:grid-cols-[1fr_22rem]">
+    <div className="grid grid-cols-1 items-start gap-6 xl:grid-cols-[1fr_22rem]">
       <div className="min-w-0 space-y-6">
         <Card>
           <CardHeader title="1. The agent’s URL" description="One per agent. It is an address, not a secret." />

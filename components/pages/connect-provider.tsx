@@ -89,7 +89,7 @@ export function ConnectProvider({
         </Card>
       ) : (
         <form
-          className="grid items-start gap-6 lg:grid-cols-[20rem_1fr]"
+          className="grid grid-cols-1 items-start gap-6 lg:grid-cols-[20rem_1fr]"
           onSubmit={(event) => {
             event.preventDefault()
             void connect()

@@ -130,7 +130,7 @@ export function ConnectionDetail({
           </Alert>
         )}
       </div>
-      <div className="mt-4 grid items-start gap-6 lg:grid-cols-[2fr_1fr]">
+      <div className="mt-4 grid grid-cols-1 items-start gap-6 lg:grid-cols-[2fr_1fr]">
         <div className="min-w-0 space-y-6">
           <Card>
             <CardHeader title="Permissions" description="What the provider lets us do with this account." />

@@ -56,7 +56,7 @@ export function Home({
           <Figure href="/agents" label="Agents" value={agentCount} />
           <Figure href="/sessions" label="Active sessions" value={activeSessionCount} />
         </ul>
-        <div className="grid items-start gap-6 lg:grid-cols-2">
+        <div className="grid grid-cols-1 items-start gap-6 lg:grid-cols-2">
           <Card>
             <CardHeader title="Calls" description="The last days, by decision" />
             <CardBody>

@@ -6,6 +6,8 @@
 const minuteMs = 60_000
 const hourMs = 60 * minuteMs
 const dayMs = 24 * hourMs
+/** The page's clock moves in steps, so what has just happened may lie this far ahead of it. */
+const leadMs = 10_000
 
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'] as const
 
@@ -28,7 +30,7 @@ export function formatRelative(iso: string, now: number | undefined): string {
   if (now === undefined) return formatDay(at)
   const distance = at.getTime() - now
   const size = Math.abs(distance)
-  if (size < 45_000) return distance > 0 ? 'in a moment' : 'just now'
+  if (size < 45_000) return distance >= leadMs ? 'in a moment' : 'just now'
   if (size >= 14 * dayMs) return formatDay(at)
   const amount =
     size < hourMs
