@@ -132,12 +132,21 @@ export function createCallback(deps: ConnectionsDeps, completion: Complete) {
     if (client === undefined) return
     const newConnectionId = newId('connection', deps.clock.now())
     // Before the code is spent: proof that the answer could be kept.
-    await spool.prepare({
-      tenantId: attempt.tenantId,
-      connectionId: newConnectionId,
-      attemptId: spoolId(attempt.id),
-      generation: 1,
-    })
+    try {
+      await spool.prepare({
+        tenantId: attempt.tenantId,
+        connectionId: newConnectionId,
+        attemptId: spoolId(attempt.id),
+        generation: 1,
+      })
+    } catch (error) {
+      log.error(
+        { err: error, attemptId: attempt.id },
+        'A consent was not carried through: its answer could not be kept.',
+      )
+      await conclude(attempt, { kind: 'failed', code: 'service_unavailable', retryable: true }, 'journal')
+      return
+    }
     const result = await client.exchangeCode({
       callbackUrl: url,
       redirectUri: callbackUri(publicUrl, client),
@@ -147,7 +156,18 @@ export function createCallback(deps: ConnectionsDeps, completion: Complete) {
       requestedScopes: attempt.requestedScopes,
     })
     if (result.kind === 'issued') {
-      await completion.complete({ attempt, client, tokens: result.tokens, identity: result.identity, newConnectionId })
+      try {
+        await completion.complete({
+          attempt,
+          client,
+          tokens: result.tokens,
+          identity: result.identity,
+          newConnectionId,
+        })
+      } catch (error) {
+        // The answer is in the journal, and the attempt stays open until the sweeper has finished or ended it.
+        log.error({ err: error, attemptId: attempt.id }, 'A consent is finished later.')
+      }
       return
     }
     if (result.kind === 'untrusted' && result.tokens !== null)
@@ -155,6 +175,10 @@ export function createCallback(deps: ConnectionsDeps, completion: Complete) {
     const outcome = outcomeOf(result)
     if (result.kind === 'app_fault')
       log.error({ provider: attempt.provider, code: result.code }, 'The provider refuses our app; check its settings.')
+    await conclude(attempt, outcome, result.kind, result.code)
+  }
+
+  async function conclude(attempt: ConnectAttempt, outcome: ConnectOutcome, kind: string, code = ''): Promise<void> {
     await appDb.tenant(attempt.tenantId, async (tx) => {
       if (!(await endAttempt(tx, attempt, outcome))) return
       await audit.never(tx, {
@@ -164,7 +188,7 @@ export function createCallback(deps: ConnectionsDeps, completion: Complete) {
         targetId: attempt.id,
         outcome: outcome.kind === 'refused' ? 'denied' : 'error',
         reason: outcome.kind === 'failed' ? outcome.code : outcome.kind,
-        detail: { provider: attempt.provider, kind: result.kind, code: result.code },
+        detail: { provider: attempt.provider, kind, code },
       })
     })
   }

@@ -80,10 +80,18 @@ export function createComplete(deps: ConnectionsDeps): Complete {
   const complete: Complete['complete'] = async (input) => {
     const { attempt, client, tokens } = input
     const { tenantId } = attempt
-    await spool.write(
-      { tenantId, connectionId: input.newConnectionId, attemptId: spoolId(attempt.id), generation: 1 },
-      tokens,
-    )
+    try {
+      await spool.write(
+        { tenantId, connectionId: input.newConnectionId, attemptId: spoolId(attempt.id), generation: 1 },
+        tokens,
+      )
+    } catch (error) {
+      // What a crash could lose is not begun: the access ends while somebody still knows of it.
+      log.error({ err: error, attemptId: attempt.id }, 'A new access is ended: it could not be kept safely.')
+      const subject = input.identity?.subject ?? (await subjectOf(client, tokens))
+      await discard(client, tokens, subject)
+      return end(attempt, { kind: 'failed', code: 'service_unavailable', retryable: true })
+    }
     const identified = await identify(client, tokens, input.identity)
     if (identified.identity === undefined) {
       if (await discard(client, tokens, undefined)) await spool.remove(spoolId(attempt.id))
@@ -246,6 +254,11 @@ export function createComplete(deps: ConnectionsDeps): Complete {
 }
 
 const personOf = (attempt: ConnectAttempt): AuditActor => ({ kind: 'person', personId: attempt.personId })
+
+async function subjectOf(client: ProviderClient, tokens: TokenSet): Promise<string | undefined> {
+  const result = await client.identify(tokens.accessToken)
+  return result.kind === 'known' ? result.identity.subject : undefined
+}
 
 type Identified =
   | { readonly identity: ProviderIdentity; readonly grantedScopes: string[] | null }

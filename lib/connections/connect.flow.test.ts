@@ -11,7 +11,7 @@ import type { ProviderName } from '@/lib/config'
 import { newId, type ConnectionId, type Id, type PersonId, type TenantId } from '@/lib/ids'
 import { createLog } from '@/lib/log'
 import { Secret } from '@/lib/secret'
-import { createTestFlows, type FlowOptions, type TestFlows } from '@/lib/testing/connection-flows'
+import { createTestFlows, type FlowGates, type FlowOptions, type TestFlows } from '@/lib/testing/connection-flows'
 import type { DriverOptions, DriverOrder, DriverReport, Step } from '@/lib/testing/connection-driver'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 import { createTestIdentity, newBrowser, PASSWORD, type TestBrowser, type TestIdentity } from '@/lib/testing/identity'
@@ -546,6 +546,57 @@ describe('a provider that fails', () => {
     const living = new Set(liveTokens('github').map(({ value }) => value))
     expect((await endOf(await comeBack(who, callback))).outcome).toBe('failed')
     expect(liveTokens('github').filter(({ value, kind }) => kind === 'access' && !living.has(value))).toEqual([])
+  })
+})
+
+describe('a fault of our own', () => {
+  const finishWith = async (who: Someone, gates: FlowGates) => {
+    const own = await createTestFlows(options, gates)
+    try {
+      const callback = await consentAs(await begin(who, 'slack'), { account: ANA.slack })
+      const result = await own.connections.callback('slack', callback, {
+        session: { sessionId: who.sessionId, personId: who.personId },
+        browserHash: who.browser.browserHash,
+        network: '127.0.0.1',
+      })
+      expect(result.kind).toBe('attempt')
+    } finally {
+      await own.close()
+    }
+    const [row] = await db.adminQuery(
+      'app',
+      'SELECT outcome, outcome_detail FROM connect_attempt WHERE person_id = $1',
+      [who.personId],
+    )
+    return row
+  }
+  const disk = () => Promise.reject(new Error('the disk is full'))
+
+  it('before the code is spent leaves the code alone and says so', async () => {
+    const who = await someone()
+    const row = await finishWith(who, { spool: (spool) => ({ ...spool, prepare: disk }) })
+    expect(row).toMatchObject({ outcome: 'failed', outcome_detail: { code: 'service_unavailable', retryable: true } })
+    expect(sandbox.control.counters('slack').tokenCalls).toBe(0)
+  })
+
+  it('in keeping the answer ends the access that could be lost', async () => {
+    const who = await someone()
+    const living = new Set(liveTokens('slack').map(({ value }) => value))
+    const row = await finishWith(who, { spool: (spool) => ({ ...spool, write: disk }) })
+    expect(row?.['outcome']).toBe('failed')
+    expect(sandbox.control.counters('slack').tokenCalls).toBe(1)
+    expect(liveTokens('slack').filter(({ value }) => !living.has(value))).toEqual([])
+    expect(await flows.connections.list(who.principal)).toEqual([])
+  })
+
+  it('in the vault keeps the answer, and the sweeper makes the connection', async () => {
+    const who = await someone()
+    const row = await finishWith(who, { credentials: (credentials) => ({ ...credentials, create: disk }) })
+    expect(row?.['outcome']).toBeNull()
+    expect(spooled()).toHaveLength(1)
+    expect(await flows.connections.sweep({ minAgeMs: 0 })).toMatchObject({ finished: 1 })
+    expect(await flows.connections.list(who.principal)).toHaveLength(1)
+    expect(sandbox.control.counters('slack').tokenCalls).toBe(1)
   })
 })
 
