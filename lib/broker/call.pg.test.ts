@@ -491,6 +491,18 @@ describe('the broker', () => {
       expect(leaks(JSON.stringify(records))).toEqual([])
       expect(leaks(world.logged.join('\n'))).toEqual([])
     })
+    it('as an error code that looks like a word leaks no run of it either', async () => {
+      const token = 'CanaryOfLettersAloneAsNoProviderMakes'
+      world.tokens.token = () => token
+      world.tokens.grantedScopes = ['chat:write']
+      const { call, agent } = await arrange(['slack_send_message'], 'slack')
+      world.provider.answer = () => ({ body: { ok: false, error: token } })
+      const result = await call('slack_send_message', { channel_id: 'C123', text: 'hi' })
+      expect(result.kind).toBe('error')
+      const everything = JSON.stringify([result, await world.records(agent.id), world.logged]).toLowerCase()
+      for (let at = 0; at + 12 <= token.length; at += 1)
+        expect(everything).not.toContain(token.slice(at, at + 12).toLowerCase())
+    })
     afterAll(() => {
       world.tokens.token = (connectionId, generation) => `tok_${connectionId.slice(-8)}_${generation}_secret0123456789`
     })

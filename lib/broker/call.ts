@@ -311,7 +311,13 @@ export function createBroker(deps: BrokerDependencies): Broker {
             return answer
           case 'refused':
             if (request.expected?.includes(verdict.status) === true) return { ...answer, status: verdict.status }
-            throw new CallFailure(`provider_${verdict.code.toLowerCase()}`, verdict.text)
+            // Even a code may be an echo; what is recorded is scrubbed as what is answered.
+            throw new CallFailure(
+              scrubber.text(verdict.code) === verdict.code
+                ? `provider_${verdict.code.toLowerCase()}`
+                : 'provider_refused',
+              verdict.text,
+            )
           case 'scope':
             throw missingScope(account, provider, links, verdict.needed.length > 0 ? verdict.needed : tool.scopes.least)
           case 'rate_limited':
