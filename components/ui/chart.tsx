@@ -19,13 +19,24 @@ const CallsBars = lazy(async () => import('@/components/ui/chart-calls'))
 export function CallsChart({ buckets, caption }: { buckets: readonly CallsBucket[]; caption: string }) {
   const [isPainted, setPainted] = useState(false)
   useEffect(() => {
-    // Safari has no requestIdleCallback.
-    if ('requestIdleCallback' in window) {
-      const handle = requestIdleCallback(() => setPainted(true), { timeout: 2000 })
-      return () => cancelIdleCallback(handle)
+    let cancel = () => {}
+    const whenIdle = () => {
+      // Safari has no requestIdleCallback.
+      if ('requestIdleCallback' in window) {
+        const handle = requestIdleCallback(() => setPainted(true), { timeout: 2000 })
+        cancel = () => cancelIdleCallback(handle)
+      } else {
+        const timer = setTimeout(() => setPainted(true), 200)
+        cancel = () => clearTimeout(timer)
+      }
     }
-    const timer = setTimeout(() => setPainted(true), 200)
-    return () => clearTimeout(timer)
+    // Not while the page itself is still coming in.
+    if (document.readyState === 'complete') whenIdle()
+    else window.addEventListener('load', whenIdle, { once: true })
+    return () => {
+      window.removeEventListener('load', whenIdle)
+      cancel()
+    }
   }, [])
   const placeholder = <Skeleton className="h-48" />
   return (
