@@ -194,6 +194,7 @@ describe('from nothing', () => {
         'NODE_ENV',
         'PATH',
         'PUBLIC_URL',
+        'SANDBOX_LABEL',
         '__NEXT_PROCESSED_ENV',
       ].sort(),
     )
