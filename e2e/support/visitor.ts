@@ -22,8 +22,8 @@ export interface SendOptions {
 }
 
 export interface Visitor {
-  send(path: string, options?: SendOptions): Promise<Answer>
-  cookie(name: string): string | undefined
+  readonly send: (path: string, options?: SendOptions) => Promise<Answer>
+  readonly cookie: (name: string) => string | undefined
   readonly cookies: ReadonlyMap<string, string>
 }
 

@@ -44,6 +44,7 @@ function operation(route: AnyRoute): Json {
     operationId: route.id,
     summary: route.summary,
     'x-permission': route.permission,
+    ...(route.personOnly === true ? { 'x-person-only': true } : {}),
     parameters: [...parameters(route.params, 'path'), ...parameters(route.query, 'query')],
     ...(route.body === undefined
       ? {}

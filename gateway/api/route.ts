@@ -120,7 +120,7 @@ export function createApi(routes: readonly AnyRoute[], document: unknown, deps: 
       const { route } = match
       try {
         if (route.personOnly === true && principal.kind !== 'person')
-          throw new AppError('auth.forbidden', 'Only a signed-in person may do this.')
+          throw new AppError('auth.forbidden', 'Only a signed-in person may do this, not an API key.')
         checkPermission(principal, route.permission)
         if (request.method !== 'GET' && !deps.isReady())
           throw new AppError('service.unavailable', 'The service is not ready.', { retryAfterSeconds: 5 })

@@ -34,6 +34,7 @@ export function apiKeyRoutes({ apiKeys }: { readonly apiKeys: ApiKeys }): AnyRou
       path: '/api/v1/api-keys',
       summary: 'Makes an API key. It is in this answer and nowhere else.',
       permission: 'api_key.create',
+      personOnly: true, // a key that could make keys would outlive its own revocation
       body: z.strictObject({
         name: z.string().min(1).max(80),
         role: z.enum(['owner', 'admin', 'member', 'auditor']).default('member'),

@@ -1,6 +1,5 @@
 import { z } from 'zod'
 
-import { AppError } from '@/lib/errors'
 import { brand } from '@/lib/ids'
 import type { Members } from '@/lib/tenancy/members'
 import type { Tenants } from '@/lib/tenancy/tenants'
@@ -75,9 +74,9 @@ export function workspaceRoutes({
       path: '/api/v1/members/{personId}',
       summary: 'Ends a membership, and with it the person’s keys and agent sessions here.',
       permission: 'member.read', // leaving is everybody’s right; removing somebody else is checked where it happens
+      personOnly: true,
       params: z.strictObject({ personId: idParam('person') }),
       handle: async ({ principal, params }) => {
-        if (principal.kind === 'api_key') throw new AppError('auth.forbidden', 'An API key cannot remove members.')
         await members.remove(principal, brand<'person'>(params.personId))
         return undefined
       },
