@@ -9,7 +9,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
-import { freePort } from '../../launcher/processes.mjs'
+import { isPortFree } from '../../launcher/processes.mjs'
 
 export interface Product {
   readonly url: string
@@ -48,7 +48,7 @@ export function cleanEnvironment(): NodeJS.ProcessEnv {
 }
 
 export async function startProduct(options: StartOptions = {}): Promise<Product> {
-  const port = options.port ?? (await freePort())
+  const port = options.port ?? (await quietPort())
   const dataDir = options.dataDir ?? mkdtempSync(path.join(tmpdir(), 'portcullis-e2e-'))
   const began = performance.now()
   const child = spawn(
@@ -99,6 +99,17 @@ export async function startProduct(options: StartOptions = {}): Promise<Product>
     kill: async () => {
       await end(child, 'SIGKILL')
     },
+  }
+}
+
+/**
+ * A port for the gateway that nothing takes by chance while the product is built: below the range from which the system
+ * gives out ports by itself.
+ */
+async function quietPort(): Promise<number> {
+  for (;;) {
+    const port = 15_000 + Math.floor(Math.random() * 15_000)
+    if (await isPortFree(port, '0.0.0.0')) return port
   }
 }
 
