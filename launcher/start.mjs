@@ -237,9 +237,68 @@ async function openDatabases(config) {
     return { app: config.databaseUrl, vault: config.vaultDatabaseUrl }
   }
   return step('starting PostgreSQL', async (tell) => {
-    const postgres = await startPostgres({ dataDir: join(config.dataDir, 'postgres'), log: tell })
-    started.push({ name: 'PostgreSQL', undo: postgres.stop })
+    const folder = join(config.dataDir, 'postgres')
+    const postgres = await startPostgres({ dataDir: folder, log: tell })
+    keepDatabase(folder, postgres)
     return { app: postgres.superuserUrl('portcullis'), vault: postgres.superuserUrl('portcullis_vault') }
+  })
+}
+
+/**
+ * Starts the server again, at the address the processes know, when it ends without being asked to. They wait for it by
+ * themselves. One that keeps ending ends the whole.
+ *
+ * @param {string} folder
+ * @param {import('./postgres.mjs').RunningPostgres} server
+ */
+function keepDatabase(folder, server) {
+  const { port } = server
+  let current = server
+  let identity = processIdentity(server.pid)
+  /** @type {Promise<void>} */
+  let starting = Promise.resolve()
+  /** @type {number[]} */
+  let ends = []
+  let isStarting = false
+
+  const startAgain = async () => {
+    const now = Date.now()
+    ends = [...ends.filter((at) => now - at < 60_000), now]
+    if (ends.length > 3)
+      throw new StepFailed(`PostgreSQL ended ${ends.length} times within a minute; see its log in ${folder}`)
+    process.stderr.write('PostgreSQL ended; starting it again\n')
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        current = await startPostgres({ dataDir: folder, port, log: say })
+        break
+      } catch (error) {
+        // What is left of a server that was killed lets go of its memory within moments.
+        if (attempt >= 5 || ending) throw error
+        await delay(500)
+      }
+    }
+    identity = processIdentity(current.pid)
+    if (current.port !== port) throw new StepFailed(`PostgreSQL could not come back: port ${port} was taken meanwhile`)
+  }
+  const timer = setInterval(() => {
+    if (isStarting || ending || processIdentity(current.pid) === identity) return
+    isStarting = true
+    starting = startAgain()
+      .catch((error) => {
+        finish({ status: 1, message: describe(error) })
+      })
+      .finally(() => {
+        isStarting = false
+      })
+  }, 500)
+  timer.unref()
+  started.push({
+    name: 'PostgreSQL',
+    undo: async () => {
+      clearInterval(timer)
+      await starting
+      await current.stop()
+    },
   })
 }
 
@@ -388,7 +447,7 @@ function readiness(port) {
       response.on('end', () => {
         let reason
         try {
-          reason = String(JSON.parse(body).reason)
+          reason = String(JSON.parse(body).reason ?? 'another program answers on this port')
         } catch {
           reason = undefined
         }
