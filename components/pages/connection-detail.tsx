@@ -183,10 +183,9 @@ export function ConnectionDetail({
                   : [{ key: 'Since', value: <Time at={connection.stateSince} /> }]),
                 { key: 'Connected', value: <Time at={connection.connectedAt} /> },
                 { key: 'Connected by', value: connection.connectedBy },
-                {
-                  key: 'Last used',
-                  value: connection.lastUsedAt === undefined ? 'Never' : <Time at={connection.lastUsedAt} />,
-                },
+                ...(connection.lastUsedAt === undefined
+                  ? []
+                  : [{ key: 'Last used', value: <Time at={connection.lastUsedAt} /> }]),
                 ...(connection.subjectId === undefined
                   ? []
                   : [

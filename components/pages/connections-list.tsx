@@ -96,12 +96,9 @@ export function ConnectionCard({ connection }: { connection: ConnectionSummary }
       <div className="mt-auto flex items-center justify-between gap-3 border-t border-line pt-3 text-sm text-muted">
         <span>
           {agents}
-          {' · '}
-          {connection.lastUsedAt === undefined ? (
-            'never used'
-          ) : (
+          {connection.lastUsedAt === undefined ? null : (
             <>
-              used <Time at={connection.lastUsedAt} />
+              {' · '}used <Time at={connection.lastUsedAt} />
             </>
           )}
         </span>
