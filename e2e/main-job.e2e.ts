@@ -34,6 +34,13 @@ const CALLS: readonly ToolCall[] = [
   { name: 'slack_list_channels', arguments: {} },
 ]
 
+/** On the provider's page, once it is there: a click that falls between two documents is lost. */
+async function chooseAccount(name: string): Promise<void> {
+  await page.waitForURL(/^http:\/\/127\.0\.0\.1/)
+  await page.waitForLoadState('load')
+  await page.getByRole('button', { name }).click()
+}
+
 test.beforeAll(async ({ browser }) => {
   test.setTimeout(300_000)
   product = await startProduct()
@@ -70,7 +77,7 @@ for (const provider of PROVIDERS)
   test(`a person connects ${provider.name} through its consent page`, async () => {
     await page.goto(`${product.url}/connections/new?provider=${provider.id}`)
     await page.getByRole('button', { name: `Continue to ${provider.name}` }).click()
-    await page.getByRole('button', { name: provider.account }).click()
+    await chooseAccount(provider.account)
     await expect(page.getByText(/sandbox/i).first()).toBeVisible()
     await page.getByRole('button', { name: 'Allow' }).click()
     await expect(page.getByRole('heading', { name: /is connected/ })).toBeVisible()
@@ -82,10 +89,7 @@ for (const provider of PROVIDERS)
 test('refusing at the provider connects nothing and says so', async () => {
   await page.goto(`${product.url}/connections/new?provider=google`)
   await page.getByRole('button', { name: 'Continue to Google' }).click()
-  await page
-    .getByRole('button', { name: /Ben|Okafor/ })
-    .first()
-    .click()
+  await chooseAccount('Ben Okafor')
   await page.getByRole('button', { name: 'Cancel' }).click()
   await expect(page.getByRole('heading', { name: 'Nothing was connected' })).toBeVisible()
 })
@@ -98,7 +102,7 @@ test('a person makes an agent, ticks its tools and gets its key once', async () 
   await page.waitForURL(/\/agents\/agt_/)
   for (const [, title] of TOOLS) await page.getByRole('checkbox', { name: title }).click()
   await page.getByRole('button', { name: /^Save/ }).click()
-  await expect(page.getByText('Tools saved')).toBeVisible()
+  await expect(page.getByText('Tools saved', { exact: true })).toBeVisible()
 
   const mcpUrl = `${product.url}/mcp/${new URL(page.url()).pathname.split('/').at(-1) ?? ''}`
   await page.goto(`${page.url().split('?')[0] ?? ''}?tab=connect`)
@@ -110,7 +114,7 @@ test('a person makes an agent, ticks its tools and gets its key once', async () 
     .getByRole('button', { name: /Create/ })
     .click()
   await page.getByRole('button', { name: 'Show Session key' }).click()
-  const sessionKey = (await page.getByLabel('Session key', { exact: true }).textContent()) ?? ''
+  const sessionKey = (await page.getByLabel(/^session key$/i).textContent()) ?? ''
   expect(sessionKey).toMatch(/^pcs_[A-Za-z0-9_-]{43}$/)
   await page.getByLabel('I have stored it').click()
   await page.getByRole('button', { name: 'Done' }).click()
