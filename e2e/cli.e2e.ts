@@ -209,7 +209,7 @@ for (const where of BOTH)
       fails(2, where, 'session', 'issue', '--agent', missingId('agt'), '--expires-in-days', 'soon', ...at(where)),
       fails(2, where, 'audit', 'tail', '-n', 'many', ...at(where)),
     ])
-    expect(unknownTool).toContain('no_such_tool')
+    expect(unknownTool).toContain('no tool has this name')
     expect(noFile + notJson).toContain('--file')
     expect(days).toContain('expiresInDays')
     expect(count).toContain('limit')

@@ -111,15 +111,12 @@ async function recordOwners(connected: Connected, tenantId: string, apiKeyId: st
   const { owner, agent, connections } = connected
   await agent.call(READS.github.tool, READS.github.args)
   const call = (await items(owner, '/api/v1/activity?kind=call')).find(({ callId }) => callId !== null)
-  // A second sign-in, so that there is a web session beside the one that is used.
-  await signIn(createVisitor(connected.product.url), connected.account)
-  const session = (await items(owner, '/api/v1/account/sessions')).find(({ isCurrent }) => isCurrent === false)
   const started = (await owner.send('/connect/github', { json: {} })).json() as { attemptId: string } // the gateway's own shape
   const members = await items(owner, '/api/v1/members')
   return new Map([
     ['ten', tenantId],
     ['per', members.find(({ email }) => email === emailOf('bystander'))?.personId ?? ''],
-    ['ses', session?.id ?? ''],
+    ['ses', await anotherSession(connected)],
     ['con', connections.github],
     ['cat', started.attemptId],
     ['agt', agent.agentId],
@@ -128,6 +125,13 @@ async function recordOwners(connected: Connected, tenantId: string, apiKeyId: st
     ['cal', call?.callId ?? ''],
     ['aud', call?.id ?? ''],
   ])
+}
+
+/** Signs the owner in a second time. @returns the id of that web session, which is not the one in use */
+export async function anotherSession({ owner, product, account }: Connected): Promise<string> {
+  const before = new Set((await items(owner, '/api/v1/account/sessions')).map(({ id }) => id))
+  await signIn(createVisitor(product.url), account)
+  return (await items(owner, '/api/v1/account/sessions')).find(({ id }) => !before.has(id))?.id ?? ''
 }
 
 async function recordStrangers(stranger: Visitor, tenantId: string, apiKeyId: string): Promise<Recorded> {
@@ -153,7 +157,6 @@ interface Item extends Named {
   readonly callId?: string | null
   readonly email?: string
   readonly personId?: string
-  readonly isCurrent?: boolean
 }
 
 async function items(visitor: Visitor, target: string): Promise<readonly Item[]> {
