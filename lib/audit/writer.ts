@@ -8,6 +8,7 @@
  */
 import pg from 'pg'
 
+import { survivesItsServer } from '../db/pool'
 import type { Log } from '../log'
 import type { Decision, IntentRecord, OutcomeRecord } from './record'
 
@@ -53,19 +54,15 @@ export function createAuditWriter(databaseUrl: string, log: Log, limits: WriterL
     options: `-c role=portcullis_audit_writer -c lock_timeout=${limits.lockMs} -c statement_timeout=${limits.statementMs}`,
   })
   pool.on('error', (error) => log.warn({ err: error }, 'an idle audit connection was lost'))
+  survivesItsServer(pool)
 
   const run = async <R extends pg.QueryResultRow>(name: string, text: string, records: readonly unknown[]) => {
     const client = await pool.connect()
-    // A statement that is cut off by a dying server also raises an event, which would end the process if unheard.
-    const ignore = () => undefined
-    client.on('error', ignore)
     try {
       const { rows } = await client.query<R>({ name, text, values: [JSON.stringify(records)] })
-      client.off('error', ignore)
       client.release()
       return rows
     } catch (error) {
-      client.off('error', ignore)
       client.release(!isKept(error))
       throw error
     }

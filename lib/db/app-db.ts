@@ -8,6 +8,7 @@ import { PrismaPg } from '@prisma/adapter-pg'
 
 import type { PersonId, TenantId } from '../ids'
 import { PrismaClient, type Prisma } from './internal/app/client'
+import { createRolePool } from './pool'
 import { withRetry } from './retry'
 
 /** A transaction of one tenant. Never keep it, never await the network inside it. */
@@ -48,13 +49,7 @@ export function createAppDb(
   }: { readonly role?: 'portcullis_app' | 'portcullis_web'; readonly max?: number } = {},
 ): AppDb {
   const prisma = new PrismaClient({
-    adapter: new PrismaPg({
-      connectionString: url,
-      max,
-      options: `-c role=${role}`,
-      connectionTimeoutMillis: 4_000,
-      statement_timeout: 10_000,
-    }),
+    adapter: new PrismaPg(createRolePool(url, role, max), { disposeExternalPool: true }),
     errorFormat: 'minimal',
   })
   const scoped: AppDb['scoped'] = (scope, work) =>

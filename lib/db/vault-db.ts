@@ -7,6 +7,7 @@ import { PrismaPg } from '@prisma/adapter-pg'
 
 import type { TenantId } from '../ids'
 import { PrismaClient, type Prisma } from './internal/vault/client'
+import { createRolePool } from './pool'
 import { withRetry } from './retry'
 
 export type VaultTx = Prisma.TransactionClient
@@ -24,13 +25,7 @@ const TRANSACTION = { maxWait: 4_000, timeout: 10_000 } as const
 /** As `createAppDb`: always with the rights of `portcullis_vault`, whoever the URL logs in as. */
 export function createVaultDb(url: string, { max = 10 }: { readonly max?: number } = {}): VaultDb {
   const prisma = new PrismaClient({
-    adapter: new PrismaPg({
-      connectionString: url,
-      max,
-      options: '-c role=portcullis_vault',
-      connectionTimeoutMillis: 4_000,
-      statement_timeout: 10_000,
-    }),
+    adapter: new PrismaPg(createRolePool(url, 'portcullis_vault', max), { disposeExternalPool: true }),
     errorFormat: 'minimal',
   })
   return {

@@ -1,0 +1,30 @@
+/**
+ * Connections whose server may die at any moment.
+ *
+ * A connection that is cut off raises an event beside the error its caller gets, and an event that nobody hears ends the
+ * process. The pool listens while a connection is idle and its user while it is used; between the two, in the very
+ * moment in which a new connection is handed over, nobody does. So every connection gets a listener for life.
+ *
+ * @module
+ */
+import pg from 'pg'
+
+/** From now on no connection of this pool can end the process by ending. Its user still gets the error of the query. */
+export function survivesItsServer(pool: pg.Pool): void {
+  pool.on('connect', (client) => client.on('error', () => undefined))
+}
+
+/** @param role  whose rights every connection has, whatever account the URL logs in as */
+export function createRolePool(url: string, role: string, max: number): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max,
+    options: `-c role=${role}`,
+    connectionTimeoutMillis: 4_000,
+    statement_timeout: 10_000,
+  })
+  // An idle connection that the server closed is no event here: the next query opens another or fails its caller.
+  pool.on('error', () => undefined)
+  survivesItsServer(pool)
+  return pool
+}
