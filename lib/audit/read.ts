@@ -259,7 +259,8 @@ export function createAuditReader(deps: {
         network: principal.network,
         detail: { from: range.from?.toISOString() ?? null, to: range.to?.toISOString() ?? null },
       })
-      const [row] = await tx.$queryRaw<{ now: Date }[]>`SELECT clock_timestamp() AS now`
+      // A Date has milliseconds and a record microseconds: rounded down, the record of this very export would be left out.
+      const [row] = await tx.$queryRaw<{ now: Date }[]>`SELECT clock_timestamp() + interval '1 millisecond' AS now`
       return row?.now ?? null
     })
     let after: { at: string; id: string } | null = null
