@@ -343,6 +343,7 @@ test.describe('requests', () => {
       ['tool.call', 'deny', 'not_in_profile'],
       ['tool.call', 'deny', 'invalid_arguments'],
       ['api.refused', null, 'resource.not_found'],
+      ['mcp.refused', null, 'http_400'],
     ] as const
     const missing = async () => {
       const tail = await portcullis(['audit', 'tail', '--lines', '100', '--tenant', await ownTenant(), '--json'], env())

@@ -12,6 +12,7 @@ import { actorOf } from '@/lib/audit/record'
 import { loadConfig } from '@/lib/config'
 import { AppError } from '@/lib/errors'
 import { createLog } from '@/lib/log'
+import type { AgentPrincipal } from '@/lib/tenancy/principal'
 import { createCore, type Core } from '@/wiring/core'
 
 import { createApi } from './api/route'
@@ -70,6 +71,7 @@ function routeFamilies(deps: GatewayDeps): RouteFamily[] {
   const { core, authenticator } = deps
   const { publicUrl } = core.config
   const routes = apiRoutes(deps)
+  const noise = createNoise({ clock: core.clock, log: core.log })
   return [
     createApi(routes, openApiDocument(routes, publicUrl), {
       publicUrl,
@@ -91,7 +93,17 @@ function routeFamilies(deps: GatewayDeps): RouteFamily[] {
           detail: { operation: routeId },
         }),
     }),
-    createMcpRoutes({ sessions: deps.agentSessions, broker: deps.broker, publicUrl, log: core.log }),
+    createMcpRoutes({
+      sessions: deps.agentSessions,
+      broker: deps.broker,
+      publicUrl,
+      log: core.log,
+      onUnauthenticated: (network) => noise.count('mcp_unauthenticated', network),
+      onRefused: (principal, status) => {
+        // A few a minute of each session are records; a loop that sends rubbish fills no table.
+        if (noise.count('mcp_refused', principal.agentSessionId)) void recordRefusal(core, principal, status)
+      },
+    }),
     createConnectRoutes({
       publicUrl,
       cookies: deps.cookies,
@@ -104,12 +116,25 @@ function routeFamilies(deps: GatewayDeps): RouteFamily[] {
       ...deps,
       publicUrl,
       credentials: deps.personCredentials,
-      noise: createNoise({ clock: core.clock, log: core.log }),
+      noise,
       ...(core.config.publicUrlIsLoopback && core.config.smtp.url === undefined
         ? { mailFolder: path.join(core.config.dataDir, 'mail') }
         : {}),
     }),
   ]
+}
+
+function recordRefusal(core: Core, principal: AgentPrincipal, status: number): Promise<void> {
+  return core.audit.never(null, {
+    tenantId: principal.tenantId,
+    action: 'mcp.refused',
+    actor: actorOf(principal),
+    agentId: principal.agentId,
+    agentSessionId: principal.agentSessionId,
+    network: principal.network,
+    outcome: 'denied',
+    reason: `http_${status}`,
+  })
 }
 
 /** Asked by probes every second or so: databases are tried at most once a second. */

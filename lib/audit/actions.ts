@@ -59,6 +59,7 @@ export const ACTIONS = {
   'session.issued': { title: 'An agent session was issued' },
   'session.revoked': { title: 'An agent session was revoked', always: true },
   'api.refused': { title: 'A request to the API was refused', always: true },
+  'mcp.refused': { title: 'A request of an agent was refused', always: true },
   'tools.list_refused': { title: 'A list of tools was refused', always: true },
 
   'audit.exported': { title: 'Records were exported' },

@@ -36,6 +36,8 @@ export interface McpEndpointDependencies {
   readonly log: Log
   /** Counts what nobody authenticated does. */
   readonly onUnauthenticated?: (network: string) => void
+  /** Told when a known agent sent what is no valid request: nothing of it reached a tool, so no call records it. */
+  readonly onRefused?: (principal: AgentPrincipal, status: number) => void
 }
 
 export interface McpRequestContext {
@@ -124,6 +126,9 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       refuse(response, context, principal)
       return
     }
+    response.once('finish', () => {
+      if (response.statusCode >= 400) deps.onRefused?.(principal, response.statusCode)
+    })
     if (request.method !== 'POST') {
       response.setHeader('allow', 'POST')
       sendRpcError(response, 405, SERVER_ERROR, 'Method not allowed.')

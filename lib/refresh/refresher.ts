@@ -332,7 +332,7 @@ export function createRefresher(deps: RefresherDeps): Refresher {
       }
       const verdict = judge(result, mode, { ...row, unknownOutcomes }, lost, random)
       if (verdict.kind === 'retry') continue
-      log.warn({ connectionId: row.connectionId, kind: result.kind, code: result.code }, 'A refresh failed.')
+      log.warn({ connectionId: row.connectionId, kind: result.kind, failure: result.code }, 'A refresh failed.')
       // When somebody else was first, theirs is what counts: the caller reads the row again.
       if (!(await conclude(attempt, verdict.conclusion))) return
       throw failureOf(result, verdict.conclusion)
