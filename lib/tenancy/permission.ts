@@ -43,7 +43,7 @@ export const PERMISSIONS = {
 export type Permission = keyof typeof PERMISSIONS
 
 export function isPermitted(role: Role, permission: Permission): boolean {
-  return (PERMISSIONS[permission]).includes(role) // widened: the tuple's type names only its own roles
+  return PERMISSIONS[permission].includes(role) // widened: the tuple's type names only its own roles
 }
 
 /** @throws AppError `auth.forbidden` when the principal's role may not do this. */
