@@ -28,7 +28,7 @@ const option = (name: string, fallback: number): number => {
 const SECONDS = option('seconds', 4)
 const ROUNDS = option('rounds', 3)
 const isProfiling = process.argv.includes('--prof')
-const MODES = ['sdk', 'wiring', 'portcullis'] as const
+const MODES = ['pass', 'sdk', 'wiring', 'portcullis'] as const
 type Mode = (typeof MODES)[number]
 const MINIMUM_RATIO = 0.5
 
@@ -139,7 +139,12 @@ async function start(): Promise<Record<Mode, Target>> {
     })
     return { ...started, origin: `http://127.0.0.1:${port}` }
   }
-  return { sdk: await startOne('sdk'), wiring: await startOne('wiring'), portcullis: await startOne('portcullis') }
+  return {
+    pass: await startOne('pass'),
+    sdk: await startOne('sdk'),
+    wiring: await startOne('wiring'),
+    portcullis: await startOne('portcullis'),
+  }
 }
 
 function child(file: string, args: readonly string[], options: ForkOptions): Promise<Omit<Target, 'origin'>> {
@@ -170,11 +175,16 @@ function usageOf(target: Target): Promise<{ cpu: NodeJS.CpuUsage; rss: number }>
 }
 
 async function compare(targets: Record<Mode, Target>, request: Load, connections: number): Promise<Record<Mode, Run>> {
-  const rounds: Record<Mode, Run[]> = { sdk: [], wiring: [], portcullis: [] }
+  const rounds: Record<Mode, Run[]> = { pass: [], sdk: [], wiring: [], portcullis: [] }
   for (const mode of MODES) await load(targets[mode], request, connections, 1.5) // warm
   for (let round = 0; round < ROUNDS; round += 1)
     for (const mode of MODES) rounds[mode].push(await load(targets[mode], request, connections, SECONDS))
-  return { sdk: median(rounds.sdk), wiring: median(rounds.wiring), portcullis: median(rounds.portcullis) }
+  return {
+    pass: median(rounds.pass),
+    sdk: median(rounds.sdk),
+    wiring: median(rounds.wiring),
+    portcullis: median(rounds.portcullis),
+  }
 }
 
 function median(runs: readonly Run[]): Run {
@@ -237,15 +247,18 @@ async function load(
 }
 
 function report(results: readonly Result[]): void {
-  const lines = results.map(({ kind, connections, sdk, wiring, portcullis }) => {
+  const lines = results.map(({ kind, connections, pass, sdk, wiring, portcullis }) => {
     const cells = [
       kind,
       connections,
       (portcullis.rate / sdk.rate).toFixed(2),
       (portcullis.rate / wiring.rate).toFixed(2),
+      // A pass-through has no list of its own to give.
+      kind === 'tools/call' ? (portcullis.rate / pass.rate).toFixed(2) : '–',
       portcullis.rate.toFixed(0),
       sdk.rate.toFixed(0),
       wiring.rate.toFixed(0),
+      pass.rate.toFixed(0),
       `${portcullis.cpu.toFixed(0)} / ${sdk.cpu.toFixed(0)} / ${wiring.cpu.toFixed(0)}`,
       `${portcullis.p50.toFixed(1)} / ${portcullis.p99.toFixed(1)}`,
     ]
@@ -264,11 +277,13 @@ this machine alone; the ratios are of one run, in which the targets took turns (
   limit that the budget is a share of: at least ${MINIMUM_RATIO}.
 - **wiring**: our endpoint over a broker that does nothing but that request: the SDK's protocol layer without web-standard
   Request and Response objects. A harder limit, for information.
+- **pass-through**: no MCP at all: bare node:http that checks a key and hands the provider's bytes back by undici. The floor of
+  what any gateway costs; the goal is 0.25 of it, 0.5 later.
 
 \`tools/list\` is of 40 tools.
 
-| request | connections | ratio to sdk | ratio to wiring | portcullis /s | sdk /s | wiring /s | gateway CPU µs per request: portcullis / sdk / wiring | portcullis p50 / p99 ms |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| request | connections | ratio to sdk | ratio to wiring | ratio to pass-through | portcullis /s | sdk /s | wiring /s | pass-through /s | gateway CPU µs per request: portcullis / sdk / wiring | portcullis p50 / p99 ms |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ${lines.join('\n')}
 
 Resident memory of the gateway under this load: ${rss.toFixed(0)} MB.

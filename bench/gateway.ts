@@ -3,10 +3,13 @@
  *
  * - `portcullis`: everything on. Real session lookup, profile, audit intent and outcome in PostgreSQL, sealed credential, egress.
  * - `sdk`: the MCP SDK's own handler with a tool that makes one undici request. The limit of the budget.
+ * - `pass`: no MCP at all, and not our server: bare node:http that checks the key and hands the provider's bytes back.
  * - `wiring`: our endpoint with a broker that makes one undici request: the SDK without its Request and Response.
  *
  * @module
  */
+import http from 'node:http'
+
 import { createMcpHandler, McpServer } from '@modelcontextprotocol/server'
 import { toNodeHandler } from '@modelcontextprotocol/node'
 import { Pool } from 'undici'
@@ -173,19 +176,48 @@ async function everything(): Promise<Target> {
   }
 }
 
-const target = await createTarget()
-const server = createGatewayServer({
-  publicUrl: config.publicUrl,
-  publicUrlIsLoopback: true,
-  trustedProxies: [],
-  allowUpgrade: false,
-  families: [target.family],
-  web: undefined,
-  readiness: () => Promise.resolve({ ready: true }),
-  log,
-})
-const port = await server.listen(config.port, '127.0.0.1')
-process.send?.({ port, agentId: target.agentId, key: target.key })
+/** The least that stands between an agent and a provider. */
+function listenBare(): Promise<number> {
+  const pool = new Pool(provider, { connections: 64, pipelining: 1 })
+  const bare = http.createServer((request, response) => {
+    if (request.headers.authorization !== 'Bearer none') {
+      response.writeHead(401).end()
+      return
+    }
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      void pool
+        .request({ method: 'GET', path: '/repos/acme/app/issues', headers: { authorization: 'Bearer none' } })
+        .then(async ({ body }) => {
+          const answer = `{"jsonrpc":"2.0","id":1,"result":${await body.text()}}`
+          response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(answer) })
+          response.end(answer)
+        })
+    })
+  })
+  return new Promise((resolve) => bare.listen(config.port, '127.0.0.1', () => resolve(config.port)))
+}
+
+async function listenGateway(family: RouteFamily): Promise<number> {
+  const server = createGatewayServer({
+    publicUrl: config.publicUrl,
+    publicUrlIsLoopback: true,
+    trustedProxies: [],
+    allowUpgrade: false,
+    families: [family],
+    web: undefined,
+    readiness: () => Promise.resolve({ ready: true }),
+    log,
+  })
+  return server.listen(config.port, '127.0.0.1')
+}
+
+if (mode === 'pass') process.send?.({ port: await listenBare(), agentId: newId('agent'), key: 'none' })
+else {
+  const target = await createTarget()
+  process.send?.({ port: await listenGateway(target.family), agentId: target.agentId, key: target.key })
+}
 process.on('message', (message) => {
   if (message === 'usage') process.send?.({ cpu: process.cpuUsage(), rss: process.memoryUsage().rss })
 })
