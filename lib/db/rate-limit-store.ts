@@ -6,6 +6,8 @@
  */
 import pg from 'pg'
 
+import { survivesItsServer } from './pool'
+
 export interface RateLimitStore {
   /** What the limiter library takes for a `pg` pool. */
   readonly pool: object
@@ -26,5 +28,6 @@ export function createRateLimitStore(databaseUrl: string): RateLimitStore {
   })
   // A server that closes an idle connection is no event here: the next query opens another or fails its caller.
   pool.on('error', () => undefined)
+  survivesItsServer(pool)
   return { pool, close: () => pool.end() }
 }

@@ -18,6 +18,7 @@ import {
 import { Redis } from 'ioredis'
 import pg from 'pg'
 
+import { survivesItsServer } from '../db/pool'
 import { AppError } from '../errors'
 import type { Log } from '../log'
 
@@ -124,6 +125,7 @@ function createPostgresQueueBackend(databaseUrl: string, log: Log): QueueBackend
     keepAlive: true,
   })
   pool.on('error', (error) => log.warn({ err: error }, 'an idle connection of the queue was lost'))
+  survivesItsServer(pool)
   const connection = pool as unknown as PgPool // the library describes the part of pg.Pool it uses without its overloads
   return {
     kind: 'postgres',
