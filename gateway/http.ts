@@ -8,6 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { z } from 'zod'
 
 import { AppError } from '@/lib/errors'
+import { findCookie } from '@/lib/identity/cookies'
 import type { Id } from '@/lib/ids'
 
 /** One request as the route families see it: parsed once, with the client address already established. */
@@ -142,12 +143,7 @@ function tooLarge(maxBytes: number): AppError {
 
 /** The value of one cookie, undefined when it is absent or sent twice: two values mean that somebody else set one. */
 export function readCookie(request: IncomingMessage, name: string): string | undefined {
-  const values = (request.headers.cookie ?? '')
-    .split(';')
-    .map((part) => part.trim())
-    .filter((part) => part.startsWith(`${name}=`))
-    .map((part) => part.slice(name.length + 1))
-  return values.length === 1 && values[0] !== '' ? values[0] : undefined
+  return findCookie(request.headers.cookie, name)
 }
 
 export interface CookieOptions {
