@@ -23,6 +23,7 @@ const PREFIXES = {
   mail: 'mai',
   outbox: 'out',
   revocation: 'rev',
+  refreshEvent: 'rfe',
   request: 'req',
   notification: 'ntf',
 } as const

@@ -41,6 +41,7 @@ const TENANT_TABLES = [
   'connection',
   'membership',
   'profile_version',
+  'refresh_event',
   'tenant',
 ]
 
@@ -66,8 +67,8 @@ const APP: Expected = {
     'portcullis_web: public.ui_preference UPDATE',
   ],
   readers: ['portcullis_web', 'portcullis_audit_writer', 'portcullis_vault'],
-  // The last characters of a session key, and what no key of the pages opens.
-  readableSecretColumns: ['agent_session.secret_hint', 'audit_record.sealed'],
+  // The last characters of a session key, what no key of the pages opens, and whether there is a refresh token.
+  readableSecretColumns: ['agent_session.secret_hint', 'audit_record.sealed', 'connection.refresh_token_present'],
   functions: [
     ...each('portcullis_app', [
       'agent_session_by_hash',
@@ -79,6 +80,7 @@ const APP: Expected = {
       'current_tenant',
       'expired_argument_tenants',
       'expired_attempt_tenants',
+      'expired_refresh_event_tenants',
       'memberships_of',
       'outbox_tenants',
       'session_by_hash',
@@ -121,10 +123,12 @@ const VAULT: Expected = {
     'current_tenant',
     'due_refreshes',
     'due_revocations',
+    'due_shreds',
     'has_credentials',
     'outbox_tenants',
+    'unshown_states',
   ]),
-  plainFunctions: ['current_tenant'],
+  plainFunctions: ['current_tenant', 'guard_credential_state'],
   schemas: ['portcullis_resolver: public USAGE', 'portcullis_vault: public USAGE'],
   databases: DATABASES,
   connects: CONNECTS,
