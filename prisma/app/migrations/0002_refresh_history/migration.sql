@@ -32,6 +32,8 @@ CREATE TABLE refresh_event (
 );
 CREATE INDEX refresh_event_connection ON refresh_event (tenant_id, connection_id, at DESC, id DESC);
 CREATE INDEX refresh_event_time ON refresh_event (at);
+-- A state is copied again after a crash; its line stays one.
+CREATE UNIQUE INDEX refresh_event_state ON refresh_event (tenant_id, connection_id, at, outcome) WHERE starts_with(outcome, 'state:');
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON refresh_event TO portcullis_app;
 GRANT SELECT ON refresh_event TO portcullis_web, portcullis_resolver;
