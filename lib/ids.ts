@@ -26,6 +26,9 @@ const PREFIXES = {
   refreshEvent: 'rfe',
   request: 'req',
   notification: 'ntf',
+  episode: 'eps',
+  webhook: 'whk',
+  delivery: 'dlv',
 } as const
 
 export type IdKind = keyof typeof PREFIXES
