@@ -39,16 +39,14 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true }) // drops a byte order mar
 export function parseAnswer(definition: ProviderDefinition, answer: RawAnswer, now: Date): ParsedAnswer {
   const { status, headers } = answer
   const retryAfter = retryAfterSeconds(headers.get('retry-after'), now)
-  const weather = (code: string): TokenFailure => ({
-    kind: 'weather',
-    code,
-    ...(retryAfter === undefined ? {} : { retryAfterSeconds: retryAfter }),
-  })
+  const later = retryAfter === undefined ? {} : { retryAfterSeconds: retryAfter }
+  const weather = (code: string): TokenFailure => ({ kind: 'weather', code, ...later })
+  const faulted = (code: string): TokenFailure => ({ kind: 'unknown_outcome', code, answered: true, ...later })
   const whole = parseObject(answer.body)
   // The provider says of itself that it did not serve the request; a body beside that says nothing more.
   if (status === 429) return weather('rate_limited')
   if (status === 503) return weather('http_503')
-  if (status >= 500) return { kind: 'unknown_outcome', code: `http_${status}` }
+  if (status >= 500) return faulted(`http_${status}`)
   if (whole === undefined) {
     // A page in place of JSON is from somebody between us and the provider. A broken or empty success may be the real one.
     if (looksLikeHtml(answer)) return weather('html')
@@ -63,7 +61,7 @@ export function parseAnswer(definition: ProviderDefinition, answer: RawAnswer, n
       return { kind: 'permanent', code: subtype !== undefined && permanent.includes(subtype) ? subtype : error }
     if (appFault.includes(error)) return { kind: 'app_fault', code: error }
     if (passing.includes(error)) return weather(error)
-    if (unknown.includes(error)) return { kind: 'unknown_outcome', code: error }
+    if (unknown.includes(error)) return faulted(error)
     return { kind: 'rejected', code: error, status }
   }
   if (status < 200 || status >= 300) return { kind: 'rejected', code: `http_${status}`, status }

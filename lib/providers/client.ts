@@ -49,14 +49,20 @@ export interface CodeExchange {
  *
  * `permanent`: a documented answer that the grant is gone. `rejected`: a parsed refusal we do not know.
  * `weather`: nothing was decided, try later. `app_fault`: our registration is wrong. `unknown_outcome`: the request may
- * have been carried out and the answer was lost.
+ * have been carried out, and its answer was lost or, with `answered`, was a fault of the provider's own (a 502, a word that
+ * it failed half-way): as uncertain, but weather.
  */
 export type TokenFailure =
   | { readonly kind: 'permanent'; readonly code: string }
   | { readonly kind: 'rejected'; readonly code: string; readonly status: number }
   | { readonly kind: 'weather'; readonly code: string; readonly retryAfterSeconds?: number }
   | { readonly kind: 'app_fault'; readonly code: string }
-  | { readonly kind: 'unknown_outcome'; readonly code: string }
+  | {
+      readonly kind: 'unknown_outcome'
+      readonly code: string
+      readonly answered?: true
+      readonly retryAfterSeconds?: number
+    }
 
 export type RefreshResult = { readonly kind: 'issued'; readonly tokens: RefreshedTokens } | TokenFailure
 

@@ -176,7 +176,7 @@ describe('a refresh that was refused', () => {
       'google: a permanent word under 500 is not believed',
       'google',
       json(500, { error: 'invalid_grant' }),
-      { kind: 'unknown_outcome', code: 'http_500' },
+      { kind: 'unknown_outcome', code: 'http_500', answered: true },
     ],
     [
       'google: a permanent word under 429 is not believed',
@@ -188,7 +188,7 @@ describe('a refresh that was refused', () => {
       'google: it failed inside',
       'google',
       json(400, { error: 'internal_failure' }),
-      { kind: 'unknown_outcome', code: 'internal_failure' },
+      { kind: 'unknown_outcome', code: 'internal_failure', answered: true },
     ],
     [
       'google: an error that is an object',
@@ -248,7 +248,7 @@ describe('a refresh that was refused', () => {
       'slack: part may have succeeded',
       'slack',
       json(200, { ok: false, error: 'fatal_error' }),
-      { kind: 'unknown_outcome', code: 'fatal_error' },
+      { kind: 'unknown_outcome', code: 'fatal_error', answered: true },
     ],
     [
       'slack: an unheard-of refusal',
@@ -299,9 +299,9 @@ describe('weather and lost answers', () => {
       raw(503, page, { 'content-type': 'text/html', 'retry-after': '5' }),
       { kind: 'weather', code: 'http_503', retryAfterSeconds: 5 },
     ],
-    ['500', json(500, {}), { kind: 'unknown_outcome', code: 'http_500' }],
-    ['502 as a page', raw(502, page), { kind: 'unknown_outcome', code: 'http_502' }],
-    ['504 empty', raw(504, ''), { kind: 'unknown_outcome', code: 'http_504' }],
+    ['500', json(500, {}), { kind: 'unknown_outcome', code: 'http_500', answered: true }],
+    ['502 as a page', raw(502, page), { kind: 'unknown_outcome', code: 'http_502', answered: true }],
+    ['504 empty', raw(504, ''), { kind: 'unknown_outcome', code: 'http_504', answered: true }],
     [
       'a captive portal that says 200',
       raw(200, page, { 'content-type': 'text/html' }),
@@ -712,7 +712,7 @@ describe('the code exchange', () => {
       json(200, { error: 'incorrect_client_credentials' }),
       { kind: 'app_fault', code: 'incorrect_client_credentials' },
     ],
-    ['github', raw(502, '<html>'), { kind: 'unknown_outcome', code: 'http_502' }],
+    ['github', raw(502, '<html>'), { kind: 'unknown_outcome', code: 'http_502', answered: true }],
   ] as const)('of %s reports a refused code as it is', async (name, answer, expected) => {
     script = answer
     expect(await exchange(name, 'code=c&state=state-1')).toEqual(expected)
