@@ -27,6 +27,9 @@ const option = (name: string, fallback: number): number => {
 }
 const SECONDS = option('seconds', 4)
 const ROUNDS = option('rounds', 3)
+/** One number of connections, one kind of request: for a short look. */
+const CONNECTIONS = process.argv.includes('--connections') ? [option('connections', 16)] : [16, 64]
+const isCallsOnly = process.argv.includes('--calls')
 const isProfiling = process.argv.includes('--prof')
 const MODES = ['pass', 'sdk', 'wiring', 'portcullis'] as const
 type Mode = (typeof MODES)[number]
@@ -74,9 +77,11 @@ try {
   for (const [kind, request] of [
     ['tools/call', CALL],
     ['tools/list', LIST],
-  ] as const)
-    for (const connections of [16, 64])
+  ] as const) {
+    if (isCallsOnly && request !== CALL) continue
+    for (const connections of CONNECTIONS)
       results.push({ kind, connections, ...(await compare(targets, request, connections)) })
+  }
   report(results)
 } finally {
   for (const child of children) if (child.connected) child.disconnect()

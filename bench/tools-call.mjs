@@ -1,7 +1,7 @@
 /**
  * How much of what the MCP SDK can do on this machine is left with everything on.
  *
- *     node bench/tools-call.mjs [--seconds 4] [--rounds 3] [--write] [--prof]
+ *     node bench/tools-call.mjs [--seconds 4] [--rounds 3] [--connections 16] [--calls] [--write] [--prof]
  *
  * See bench/compare.ts.
  */

@@ -5,6 +5,7 @@
  * @module
  */
 import http, { type IncomingMessage, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
 import { AppError } from '@/lib/errors'
@@ -15,6 +16,8 @@ import { canonicalNetwork, clientAddress, parseTrustedProxies } from './client-a
 import { sendHealth, sendReadiness, type Readiness } from './health'
 import { sendError, type GatewayRequest, type RouteFamily } from './http'
 import type { WebProxy } from './proxy'
+
+type Client = Pick<GatewayRequest, 'clientAddress' | 'network'>
 
 export interface GatewayServerOptions {
   readonly publicUrl: string
@@ -51,6 +54,17 @@ export function createGatewayServer(options: GatewayServerOptions): GatewayServe
 
   const addressOf = (raw: IncomingMessage) =>
     clientAddress(raw.socket.remoteAddress, [raw.headers['x-forwarded-for']].flat().join(','), trusted)
+  /** Who stands at the other end of a connection does not change. */
+  const peers = new WeakMap<Socket, Client>()
+  const clientOf = (raw: IncomingMessage): Client => {
+    const isPeer = raw.headers['x-forwarded-for'] === undefined
+    const known = isPeer ? peers.get(raw.socket) : undefined
+    if (known !== undefined) return known
+    const clientAddress = addressOf(raw)
+    const client = { clientAddress, network: canonicalNetwork(clientAddress) }
+    if (isPeer) peers.set(raw.socket, client)
+    return client
+  }
 
   async function serve(raw: IncomingMessage, response: ServerResponse): Promise<void> {
     // Absolute-form targets (RFC 9112 §3.2.2) are for forward proxies, which this is not.
@@ -69,7 +83,6 @@ export function createGatewayServer(options: GatewayServerOptions): GatewayServe
       return
     }
 
-    const address = addressOf(raw)
     const controller = new AbortController()
     response.on('close', () => {
       if (!response.writableFinished) controller.abort()
@@ -79,8 +92,7 @@ export function createGatewayServer(options: GatewayServerOptions): GatewayServe
       method: raw.method ?? 'GET',
       url: new URL(options.publicUrl + raw.url),
       requestId: newId('request'),
-      clientAddress: address,
-      network: canonicalNetwork(address),
+      ...clientOf(raw),
       signal: controller.signal,
     }
     response.setHeader('x-request-id', request.requestId)

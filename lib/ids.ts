@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, randomBytes, randomFillSync } from 'node:crypto'
 
 const PREFIXES = {
   tenant: 'ten',
@@ -45,17 +45,29 @@ const BODY = /^[0-9a-hjkmnp-tv-z]{26}$/
 
 /** A new id of this kind. `now` orders it; 80 random bits make it unguessable enough for a name, never for a credential. */
 export function newId<K extends IdKind>(kind: K, now: Date = new Date()): Id<K> {
-  const bytes = Buffer.alloc(16)
-  bytes.writeUIntBE(now.getTime(), 0, 6)
-  randomBytes(10).copy(bytes, 6)
-  let bits = 0n
-  for (const byte of bytes) bits = (bits << 8n) | BigInt(byte)
-  let body = ''
-  for (let i = 0; i < 26; i += 1) {
-    body = (ALPHABET[Number(bits & 31n)] ?? '0') + body
-    bits >>= 5n
+  // 48 bits of time are ten digits with two bits to spare, 80 random bits are sixteen.
+  let time = ''
+  for (let left = now.getTime(), i = 0; i < 10; i += 1) {
+    time = digit(left % 32) + time
+    left = Math.floor(left / 32)
   }
-  return brand<K>(`${PREFIXES[kind]}_${body}`)
+  let random = ''
+  for (const byte of randomness(16)) random += digit(byte & 31)
+  return brand<K>(`${PREFIXES[kind]}_${time}${random}`)
+}
+
+const digit = (value: number): string => ALPHABET[value] ?? '0'
+
+const pool = Buffer.alloc(4_096)
+let used = pool.length
+/** Names are made many times for each request; asking the system for every few bytes costs more than the rest of it. */
+function randomness(length: number): Uint8Array {
+  if (used + length > pool.length) {
+    randomFillSync(pool)
+    used = 0
+  }
+  used += length
+  return pool.subarray(used - length, used)
 }
 
 /** True when `value` has the exact shape of an id of this kind. Says nothing about existence. */

@@ -37,20 +37,28 @@ export interface GroupCommit<I, R> {
 export function createGroupCommit<I, R>(options: GroupCommitOptions<I, R>): GroupCommit<I, R> {
   let waiting: Entry<I, R>[] = []
   let inFlight = 0
-  let isScheduled = false
+  let isImmediate = false
+  let linger: NodeJS.Timeout | undefined
   let isClosed = false
   let whenIdle: (() => void) | undefined
 
   const schedule = () => {
-    if (isScheduled || waiting.length === 0 || inFlight >= options.maxInFlight) return
-    isScheduled = true
-    // Alone, linger one turn: calls of the same turn share the write. Behind others, linger the full time.
-    if (inFlight === 0 || waiting.length >= options.maxRows) setImmediate(flush)
-    else setTimeout(flush, options.lingerMs)
+    if (waiting.length === 0 || inFlight >= options.maxInFlight) return
+    // Alone, linger one turn: calls of the same turn share the write. Behind others, linger until they are answered, and
+    // no longer than the full time: a batch that is stuck holds nobody.
+    if (inFlight === 0 || waiting.length >= options.maxRows) {
+      if (isImmediate) return
+      isImmediate = true
+      clearTimeout(linger)
+      linger = undefined
+      setImmediate(flush)
+    } else if (!isImmediate) linger ??= setTimeout(flush, options.lingerMs)
   }
 
   const flush = () => {
-    isScheduled = false
+    isImmediate = false
+    clearTimeout(linger)
+    linger = undefined
     waiting = waiting.filter((entry) => entry.isOpen)
     while (waiting.length > 0 && inFlight < options.maxInFlight) {
       const batch = waiting.slice(0, options.maxRows)

@@ -15,7 +15,7 @@ export const INTENT_LIMITS = {
   maxRows: 64,
   maxInFlight: 4,
   maxWaiting: 1_000,
-  lingerMs: 1,
+  lingerMs: 4,
   /** A caller has an answer or a refusal within this time, whatever the database does. */
   deadlineMs: 4_500,
 } as const

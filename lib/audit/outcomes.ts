@@ -22,7 +22,7 @@ export interface Outcomes {
 const MAX_ROWS = 200
 const MAX_IN_FLIGHT = 2
 const MAX_WAITING = 5_000
-const LINGER_MS = 5
+const LINGER_MS = 20
 const CONFLICT_ATTEMPTS = 3
 
 export function createOutcomes(deps: {
