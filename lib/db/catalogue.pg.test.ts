@@ -22,6 +22,8 @@ const each = (role: string, names: readonly string[]) => names.map((name) => `${
 const GLOBAL_TABLES = [
   'email_token',
   'mail',
+  'oauth_artifact',
+  'oauth_client',
   'person',
   'person_password',
   'rate_limit',
@@ -76,6 +78,7 @@ const APP: Expected = {
   readableSecretColumns: ['agent_session.secret_hint', 'audit_record.sealed', 'connection.refresh_token_present'],
   functions: [
     ...each('portcullis_app', [
+      'agent_session_by_access_token',
       'agent_session_by_hash',
       'agent_session_tenants_of',
       'api_key_by_hash',
@@ -90,6 +93,7 @@ const APP: Expected = {
       'expired_attempt_tenants',
       'expired_notification_tenants',
       'expired_refresh_event_tenants',
+      'live_agent_session',
       'memberships_of',
       'outbox_tenants',
       'session_by_hash',
