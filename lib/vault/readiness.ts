@@ -43,8 +43,6 @@ export async function openKeys(options: {
       if (purpose === 'audit') return (await hasAuditData?.(tenantId)) ?? false
       // The first answer is spooled long after the credential was made, and what is spooled lives for seconds.
       if (purpose === 'spool') return false
-      // A signing secret that no longer opens stops its webhook and says so; a new one costs a person a minute.
-      if (purpose === 'webhook') return false
       return vaultDb.tenant(
         tenantId,
         async (tx) => (await tx.credential.findFirst({ select: { state: true } })) !== null,
