@@ -44,9 +44,27 @@ export interface TestProcess<Sent, Received> {
   kill(): Promise<void>
 }
 
-/** Starts the bundle; its standard streams are the test's. */
-export function start<Sent extends object, Received>(file: string, argument: unknown): TestProcess<Sent, Received> {
-  const child = fork(file, [JSON.stringify(argument)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv: [] })
+/**
+ * Starts the bundle; its standard streams are the test's.
+ *
+ * @param options.isQuiet  drops what it prints: for a process that is meant to die of an error
+ * @param options.maxFileBytes  no file that it writes grows beyond this, as on a disk that is full
+ */
+export function start<Sent extends object, Received>(
+  file: string,
+  argument: unknown,
+  options: { readonly isQuiet?: boolean; readonly maxFileBytes?: number } = {},
+): TestProcess<Sent, Received> {
+  const out = options.isQuiet === true ? 'ignore' : 'inherit'
+  const limited =
+    options.maxFileBytes === undefined
+      ? {}
+      : { execPath: 'prlimit', execArgv: [`--fsize=${options.maxFileBytes}`, process.execPath] }
+  const child = fork(file, [JSON.stringify(argument)], {
+    stdio: ['ignore', out, out, 'ipc'],
+    execArgv: [],
+    ...limited,
+  })
   const inbox: Received[] = []
   const changed = new EventEmitter().setMaxListeners(100)
   child.on('message', (value) => {
