@@ -1,15 +1,29 @@
 /**
  * A process of its own with a refresh engine in it. Takes orders over IPC; used to race, stop and kill real processes.
  *
+ * It can be told to wait at one step of a refresh, once, and says when it is there: what is killed or stopped then is
+ * killed or stopped exactly there.
+ *
  * @module
  */
 import { AppError } from '../errors'
 import type { ConnectionId, TenantId } from '../ids'
 import { createEngine, type EngineOptions } from './refresh-engine'
 
+/**
+ * Where a process can be made to wait: the lease is its own and nothing was sent; the provider's answer is in memory
+ * alone; it is on disk too; it is in the database.
+ */
+export type Step = 'claimed' | 'answered' | 'spooled' | 'saved'
+
+export interface DriverOptions extends EngineOptions {
+  readonly holdAfterSpool?: boolean
+  readonly stopAt?: Step
+}
+
 export interface Order {
   readonly id: number
-  readonly op: 'calls' | 'recover' | 'drain'
+  readonly op: 'calls' | 'refused' | 'due' | 'recover' | 'drain' | 'go'
   readonly tenantId: TenantId
   readonly connectionId: ConnectionId
   readonly count: number
@@ -24,19 +38,53 @@ export interface CallResult {
 export type Report =
   | { readonly event: 'ready' }
   | { readonly event: 'spooled' }
+  | { readonly event: 'reached'; readonly step: Step }
   | { readonly event: 'done'; readonly id: number; readonly results: CallResult[] }
 
-const options = JSON.parse(process.argv[2] ?? '{}') as EngineOptions & { holdAfterSpool?: boolean; warm?: Order } // written by the test
+const options = JSON.parse(process.argv[2] ?? '{}') as DriverOptions // written by the test
 const tell = (report: Report) => process.send?.(report)
 
-const engine = await createEngine(options, (journal) => ({
-  ...journal,
-  async write(answer, tokens) {
-    await journal.write(answer, tokens)
-    tell({ event: 'spooled' })
-    if (options.holdAfterSpool === true) await new Promise(() => undefined) // until it is killed
-  },
-}))
+let goOn: () => void = () => undefined
+const told = new Promise<void>((resolve) => (goOn = resolve))
+let isPast = false
+
+async function reach(step: Step): Promise<void> {
+  if (step !== options.stopAt || isPast) return
+  isPast = true
+  tell({ event: 'reached', step })
+  await told // or until it is killed
+}
+
+const engine = await createEngine(
+  options,
+  (journal) => ({
+    ...journal,
+    async write(answer, tokens) {
+      await reach('answered')
+      await journal.write(answer, tokens)
+      tell({ event: 'spooled' })
+      if (options.holdAfterSpool === true) await new Promise(() => undefined) // until it is killed
+      await reach('spooled')
+    },
+    async remove(attemptId) {
+      await reach('saved')
+      await journal.remove(attemptId)
+    },
+  }),
+  (providers) => ({
+    get(name) {
+      const client = providers.get(name)
+      if (client === undefined) return undefined
+      return {
+        ...client,
+        async refresh(refreshToken, how) {
+          await reach('claimed')
+          return client.refresh(refreshToken, how)
+        },
+      }
+    },
+  }),
+)
 
 process.on('message', (order: Order) => {
   void carryOut(order).then((results) => tell({ event: 'done', id: order.id, results }))
@@ -45,6 +93,12 @@ tell({ event: 'ready' })
 
 async function carryOut(order: Order): Promise<CallResult[]> {
   switch (order.op) {
+    case 'go':
+      goOn()
+      return []
+    case 'due':
+      await engine.refresher.refreshDue(order.count)
+      return []
     case 'recover':
       await engine.refresher.recoverAbandoned()
       return []
@@ -52,13 +106,17 @@ async function carryOut(order: Order): Promise<CallResult[]> {
       await engine.refresher.drain()
       return []
     case 'calls':
+    case 'refused':
       return Promise.all(Array.from({ length: order.count }, () => call(order)))
   }
 }
 
-async function call({ tenantId, connectionId }: Order): Promise<CallResult> {
+async function call({ op, tenantId, connectionId }: Order): Promise<CallResult> {
   try {
-    const { token, generation } = await engine.refresher.accessToken(tenantId, connectionId, { minGeneration: 1 })
+    const { token, generation } =
+      op === 'refused'
+        ? await engine.refresher.afterUnauthorized(tenantId, connectionId, 1)
+        : await engine.refresher.accessToken(tenantId, connectionId, { minGeneration: 1 })
     return { token: token.reveal(), generation }
   } catch (error) {
     return { code: error instanceof AppError ? error.code : String(error) }

@@ -10,7 +10,7 @@ import { createAppDb } from '../db/app-db'
 import { createVaultDb } from '../db/vault-db'
 import { createLog } from '../log'
 import type { RefreshMode } from '../providers/definition'
-import { createRefresher, type Refresher, type RefreshTiming } from '../refresh/refresher'
+import { createRefresher, type Refresher, type RefreshingProviders, type RefreshTiming } from '../refresh/refresher'
 import { createCredentials, type Credentials } from '../vault/credential'
 import type { IntegrityAlarm } from '../vault/integrity'
 import { createMirror } from '../vault/mirror'
@@ -26,6 +26,8 @@ export interface EngineOptions {
   readonly mode: RefreshMode
   readonly max: number
   readonly timing: Partial<RefreshTiming>
+  /** Another machine's disk: where this engine spools its answers. Beside the keys when absent. */
+  readonly spoolDir?: string
 }
 
 export interface Engine {
@@ -36,8 +38,15 @@ export interface Engine {
   close(): Promise<void>
 }
 
-/** @param wrapJournal  a gate around the journal, for stopping a process between its answer and its commit */
-export async function createEngine(options: EngineOptions, wrapJournal = (journal: Spool) => journal): Promise<Engine> {
+/**
+ * @param wrapJournal  a gate around the journal, for stopping a process between its answer and its commit
+ * @param wrapProviders  a gate around the provider, for stopping it between its claim and its request
+ */
+export async function createEngine(
+  options: EngineOptions,
+  wrapJournal = (journal: Spool) => journal,
+  wrapProviders = (providers: RefreshingProviders) => providers,
+): Promise<Engine> {
   const appDb = createAppDb(options.appUrl, { max: options.max })
   const vaultDb = createVaultDb(options.vaultUrl, { max: options.max })
   const log = createLog('test', 'silent')
@@ -52,8 +61,10 @@ export async function createEngine(options: EngineOptions, wrapJournal = (journa
   const alarms: IntegrityAlarm[] = []
   const onIntegrityAlarm = (alarm: IntegrityAlarm) => void alarms.push(alarm)
   const credentials = createCredentials({ vaultDb, keys, mirror, clock: systemClock, log, onIntegrityAlarm })
-  const journal = wrapJournal(createSpool({ folder: path.join(options.dataDir, 'spool'), keys, log, onIntegrityAlarm }))
-  const providers = createTestProviders(options.tokenUrl, options.mode)
+  const journal = wrapJournal(
+    createSpool({ folder: options.spoolDir ?? path.join(options.dataDir, 'spool'), keys, log, onIntegrityAlarm }),
+  )
+  const providers = wrapProviders(createTestProviders(options.tokenUrl, options.mode))
   const refresher = createRefresher({ credentials, providers, vaultDb, mirror, journal, log, timing: options.timing })
   return {
     credentials,
