@@ -18,6 +18,8 @@ import { createSignIn, type SignIn } from '@/lib/identity/sign-in'
 import { createSignUp, type SignUp } from '@/lib/identity/sign-up'
 import { createQueue, type JobQueue } from '@/lib/queue/queue'
 import { createBroker, type Broker } from '@/lib/broker/call'
+import { createCheck, type Check } from '@/lib/connections/check'
+import { createCheckLimits } from '@/lib/connections/check-limits'
 import type { Connections } from '@/lib/connections/connections'
 import { createAgentSessions, type AgentSessions } from '@/lib/tenancy/agent-sessions'
 import { createAgents, type Agents } from '@/lib/tenancy/agents'
@@ -45,6 +47,7 @@ export interface GatewayDeps {
   readonly registry: ToolRegistry
   readonly broker: Broker
   readonly connections: Connections
+  readonly checkConnection: Check
   close(): Promise<void>
 }
 
@@ -99,6 +102,12 @@ export function createGatewayDeps(core: Core): GatewayDeps {
     registry,
     broker: createBroker({ ...core, registry, publicUrl: config.publicUrl }),
     connections: createConnectionFlows(core, queue),
+    checkConnection: createCheck({
+      ...core,
+      tokens: core.refresher,
+      generationOf: async (...ids) => (await core.credentials.read(...ids))?.generation,
+      limits: createCheckLimits(limitStore),
+    }).check,
     async close() {
       await Promise.all([queue.close(), limitStore.close()])
     },

@@ -22,7 +22,12 @@ export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
     ...accountRoutes(deps),
     ...workspaceRoutes(deps),
     ...catalogueRoutes({ providers: core.providers, tools: deps.registry.tools.map(({ tool }) => tool), publicUrl }),
-    ...connectionRoutes({ connections: deps.connections, providers: core.providers, publicUrl }),
+    ...connectionRoutes({
+      connections: deps.connections,
+      check: deps.checkConnection,
+      providers: core.providers,
+      publicUrl,
+    }),
     ...agentRoutes(deps),
     ...profileRoutes(deps),
     ...sessionRoutes({ ...deps, publicUrl }),

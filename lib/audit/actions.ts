@@ -47,8 +47,12 @@ export const ACTIONS = {
   'connection.allowed': { title: 'A connection was allowed again' },
   'connection.disconnected': { title: 'A connection was disconnected', always: true },
   'connection.state_changed': { title: 'The state of a connection changed', always: true },
+  'connection.restored': { title: 'A revoked connection was restored' },
+  'connection.shredded': { title: 'The tokens of a revoked connection were destroyed', always: true },
   'connection.refreshed': { title: 'A credential was refreshed', always: true },
   'connection.revoked_at_provider': { title: 'Access was revoked at the provider', always: true },
+  'connection.test_started': { title: 'A test of a connection was started' },
+  'connection.tested': { title: 'A connection was tested', always: true },
   'connection.repaired': { title: 'A half-made connection was repaired', always: true },
 
   'agent.created': { title: 'An agent was created' },
@@ -65,6 +69,11 @@ export const ACTIONS = {
   'audit.exported': { title: 'Records were exported' },
   'audit.arguments_read': { title: 'The arguments of a call were read' },
   'audit.unreadable_record': { title: 'A record under way could not be read', always: true },
+
+  'provider_app.paused': { title: 'A provider refused our app, and its refreshes were paused', always: true },
+  'provider_app.resumed': { title: 'A provider app is well again', always: true },
+  'connection.idle': { title: 'A connection nobody uses is left to expire', always: true },
+  'connection.woken': { title: 'An unused connection was used again', always: true },
 
   'vault.integrity_alarm': { title: 'A stored credential failed its integrity check', always: true },
   'mail.sent': { title: 'A mail was sent', always: true },

@@ -19,6 +19,8 @@ export const PERMISSIONS = {
   'member.manage': ADMINS,
   'connection.read': EVERYONE,
   'connection.connect': MEMBERS,
+  /** One's own; admins may test anybody's. It uses the credential. */
+  'connection.test': MEMBERS,
   /** One's own; admins may disconnect anybody's. */
   'connection.disconnect': MEMBERS,
   'agent.read': EVERYONE,

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 
+import type { Check } from '@/lib/connections/check'
 import type { Connections } from '@/lib/connections/connections'
 import { AppError, notFound } from '@/lib/errors'
 import type { Providers } from '@/lib/providers/client'
@@ -26,16 +27,46 @@ const connection = z.object({
   createdAt: time,
   authorizedAt: time.nullable(),
   lastUsedAt: time.nullable(),
+  accessExpiresAt: time.nullable(),
+  refreshExpiresAt: time.nullable(),
+  nextRefreshAt: time.nullable(),
+  lastRefreshAt: time.nullable(),
+  lastErrorCode: z.string().nullable(),
+  lastErrorAt: time.nullable(),
+  refreshTokenPresent: z.boolean().nullable(),
+  failures: z.int(),
+  traps: z
+    .array(
+      z.object({
+        code: z.string(),
+        severity: z.enum(['danger', 'warning', 'info']),
+        words: z.string(),
+        advice: z.string().nullable(),
+        action: z.enum(['reconnect', 'none']),
+        at: time.nullable(),
+      }),
+    )
+    .readonly(),
+})
+const checkResult = z.object({
+  ok: z.boolean(),
+  account: z.string(),
+  latencyMs: z.int().nullable(),
+  refreshed: z.boolean(),
+  failure: z
+    .object({ code: z.string(), words: z.string(), action: z.enum(['reconnect', 'wait', 'operator']) })
+    .nullable(),
 })
 const params = z.strictObject({ connectionId: idParam('connection') })
 const path = '/api/v1/connections/{connectionId}'
 
 export function connectionRoutes(deps: {
   readonly connections: Pick<Connections, 'list' | 'show' | 'disconnect'>
+  readonly check: Check
   readonly providers: Pick<Providers, 'list'>
   readonly publicUrl: string
 }): AnyRoute[] {
-  const { connections, providers, publicUrl } = deps
+  const { connections, check, providers, publicUrl } = deps
   return [
     defineRoute({
       id: 'connection.list',
@@ -78,6 +109,18 @@ export function connectionRoutes(deps: {
       params,
       response: connection,
       handle: ({ principal, params }) => connections.show(principal, params.connectionId),
+    }),
+    defineRoute({
+      id: 'connection.test',
+      method: 'POST',
+      path: `${path}/test`,
+      summary:
+        'Tests a connection now: renews its access if that is due, and asks the provider whose it is. A refusal is an answer, not an error.',
+      permission: 'connection.test',
+      params,
+      body: z.strictObject({}),
+      response: checkResult,
+      handle: ({ principal, params }) => check(principal, params.connectionId),
     }),
     defineRoute({
       id: 'connection.disconnect',
