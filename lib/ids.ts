@@ -26,6 +26,7 @@ const PREFIXES = {
   refreshEvent: 'rfe',
   request: 'req',
   notification: 'ntf',
+  oauthClient: 'cli',
   episode: 'eps',
   webhook: 'whk',
   delivery: 'dlv',

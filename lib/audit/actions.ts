@@ -62,9 +62,17 @@ export const ACTIONS = {
   'profile.applied': { title: 'A permission profile was applied' },
   'session.issued': { title: 'An agent session was issued' },
   'session.revoked': { title: 'An agent session was revoked', always: true },
+  'session.refused': { title: 'A client was refused an agent', always: true },
+  'client.created': { title: 'A client was created' },
+  'client.revoked': { title: 'A client was revoked', always: true },
   'api.refused': { title: 'A request to the API was refused', always: true },
   'mcp.refused': { title: 'A request of an agent was refused', always: true },
   'tools.list_refused': { title: 'A list of tools was refused', always: true },
+
+  'webhook.created': { title: 'A webhook was added' },
+  'webhook.deleted': { title: 'A webhook was removed', always: true },
+  'webhook.tested': { title: 'A webhook was tried' },
+  'webhook.disabled': { title: 'A webhook was stopped', always: true },
 
   'audit.exported': { title: 'Records were exported' },
   'audit.arguments_read': { title: 'The arguments of a call were read' },
