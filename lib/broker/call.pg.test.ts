@@ -333,6 +333,74 @@ describe('the broker', () => {
     })
   })
 
+  describe('when the access of a call under way ends, as another process would end it', () => {
+    const sql = (text: string, values: readonly unknown[]) => world.db.adminQuery('app', text, [...values])
+    type Arranged = Awaited<ReturnType<typeof arrange>>
+    const endings: [string, string, (arranged: Arranged) => Promise<unknown>][] = [
+      [
+        'its session is revoked',
+        'session_ended',
+        ({ principal }) => sql('UPDATE agent_session SET ended_at = now() WHERE id = $1', [principal.agentSessionId]),
+      ],
+      [
+        'its agent is disabled',
+        'agent_disabled',
+        ({ agent }) => sql('UPDATE agent SET disabled_at = now() WHERE id = $1', [agent.id]),
+      ],
+      [
+        'its connection is blocked',
+        'connection_blocked',
+        ({ connectionId }) => sql(`UPDATE connection SET access = 'blocked' WHERE id = $1`, [connectionId]),
+      ],
+      [
+        'its workspace is disabled',
+        'tenant_disabled',
+        ({ principal }) => sql('UPDATE tenant SET disabled_at = now() WHERE id = $1', [principal.tenantId]),
+      ],
+      [
+        'its tool is taken from the profile',
+        'profile_changed',
+        ({ agent }) => world.agents.applyProfile(owner, agent.id, { version: 1, tools: { allow: [] } }),
+      ],
+    ]
+    it.each(endings)('%s: the request is aborted within five seconds and its outcome unknown', async (_n, why, end) => {
+      const arranged = await arrange()
+      let arrived = () => undefined as void
+      const isThere = new Promise<void>((resolve) => (arrived = resolve))
+      world.provider.answer = () => {
+        arrived()
+        return new Promise(() => undefined)
+      }
+      const result = arranged.call()
+      await isThere
+      await end(arranged)
+      const endedAt = performance.now()
+      expect(textOf(await result)).toContain('not known whether it was carried out')
+      expect(performance.now() - endedAt).toBeLessThan(5_000)
+      await expect.poll(() => world.provider.aborted).toBe(1)
+      expect((await arranged.last())[1]).toEqual(['outcome', 'unknown', why])
+    })
+
+    it('lets a call go on that a new profile still permits, and one whose session expired', async () => {
+      const { call, agent, principal } = await arrange()
+      let answer = (_: { body: unknown }) => undefined as void
+      let arrived = () => undefined as void
+      const isThere = new Promise<void>((resolve) => (arrived = resolve))
+      world.provider.answer = () => {
+        arrived()
+        return new Promise((resolve) => (answer = resolve))
+      }
+      const result = call()
+      await isThere
+      const allow = ['github_create_issue', 'github_get_file']
+      await world.agents.applyProfile(owner, agent.id, { version: 1, tools: { allow } })
+      await sql('UPDATE agent_session SET expires_at = now() WHERE id = $1', [principal.agentSessionId])
+      await new Promise((resolve) => setTimeout(resolve, 2_500)) // two looks of the timer itself
+      answer({ body: ISSUE })
+      expect((await result).kind).toBe('success')
+    })
+  })
+
   it('gives up after its time and says that a write may have happened', async () => {
     const hasty = await createMcpWorld({ db: world.db, timeoutMs: 50 })
     const member = await hasty.newOwner()
@@ -362,6 +430,11 @@ describe('the broker', () => {
     narrow.provider.answer = () => ({ body: ISSUE })
     const results = await Promise.all([call(), call(), call()])
     expect(results.map(({ kind }) => kind)).toEqual(['success', 'success', 'error'])
+    const refused = (await narrow.records(agent.id)).filter(({ reason }) => reason === 'too_many_calls')
+    expect(refused.map(({ kind, decision, outcome }) => [kind, decision, outcome])).toEqual([
+      ['intent', 'deny', null],
+      ['outcome', null, 'denied'],
+    ])
     expect((await call()).kind).toBe('success')
     await narrow.close()
   })

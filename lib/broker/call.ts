@@ -42,6 +42,7 @@ import {
 import { createCallLimiter, type CallLimits } from './limit'
 import { judgeAnswer } from './provider-answer'
 import { buildRequest } from './provider-request'
+import { accessEnded, createRunningCalls } from './running'
 import { createScrubber, type Scrubber } from './scrub'
 
 export type ToolResult =
@@ -91,6 +92,9 @@ interface Judged {
   readonly tool: Tool
   readonly args: Record<string, unknown>
   readonly account: Account
+  /** What was asked for, to judge it again. */
+  readonly given: unknown
+  readonly profileVersion: number
 }
 type Judgement =
   | { readonly kind: 'permit'; readonly call: Judged }
@@ -108,6 +112,7 @@ export function createBroker(deps: BrokerDependencies): Broker {
   const directory = createDirectory({ appDb: deps.appDb, registry, clock })
   const limiter = createCallLimiter(deps.limits ?? LIMITS)
   const links = createLinks(deps.publicUrl)
+  const running = createRunningCalls({ appDb: deps.appDb, log })
   const timeoutMs = deps.timeoutMs ?? CALL_TIMEOUT_MS
 
   /** Everything that can be known before anything is recorded. */
@@ -141,7 +146,10 @@ export function createBroker(deps: BrokerDependencies): Broker {
       const { reason, text } = needsReconnect(chosen.account, tool.provider, links, 'connection_blocked')
       return refuse(reason, text, chosen.account)
     }
-    return { kind: 'permit', call: { tool, args: parsed.args, account: chosen.account } }
+    return {
+      kind: 'permit',
+      call: { tool, args: parsed.args, account: chosen.account, given, profileVersion: view.profile.version },
+    }
   }
 
   async function call(
@@ -149,10 +157,12 @@ export function createBroker(deps: BrokerDependencies): Broker {
     name: string,
     given: unknown,
     signal: AbortSignal | undefined,
+    hasRoom: boolean,
   ): Promise<ToolResult> {
     for (let isFinal = false; ; isFinal = true) {
       const view = await directory.view(principal)
-      const judgement = judge(view, principal, name, given)
+      const judged = judge(view, principal, name, given)
+      const judgement = hasRoom || judged.kind === 'deny' ? judged : crowded(judged.call)
       const callId = newId('call', clock.now())
       const account = judgement.kind === 'permit' ? judgement.call.account : judgement.account
       const answer = await audit.intent({
@@ -198,12 +208,25 @@ export function createBroker(deps: BrokerDependencies): Broker {
 
   async function run(
     principal: AgentPrincipal,
-    { tool, args, account }: Judged,
+    judged: Judged,
     callId: CallId,
     minGeneration: number,
-    signal: AbortSignal | undefined,
+    client: AbortSignal | undefined,
   ): Promise<ToolResult> {
+    const { tool, args, account } = judged
     const startedAt = performance.now()
+    const watched = running.enter(
+      {
+        callId,
+        principal,
+        connectionId: account.connectionId,
+        profileVersion: judged.profileVersion,
+        rejudge: () => rejudge(principal, judged),
+      },
+      client,
+    )
+    const { signal } = watched
+    let isSent = false
     const scrubber = createScrubber()
     const end = (outcome: 'success' | 'error' | 'cancelled' | 'unknown', reason?: string) =>
       audit.outcome({
@@ -216,11 +239,14 @@ export function createBroker(deps: BrokerDependencies): Broker {
     try {
       const client = providers.get(tool.provider)
       if (client === undefined) throw new AppError('provider.misconfigured', 'This provider is not set up.')
-      if (signal?.aborted === true) throw cancelled(false)
+      if (signal.aborted) throw cancelled(false)
       const token = await refresher.accessToken(principal.tenantId, account.connectionId, { minGeneration })
+      // Renewing may have taken long; what ended meanwhile is not begun.
+      if (watched.endedBy !== undefined) throw cancelled(false)
       scrubber.add(token.token.reveal())
       const exchange = createExchange({ principal, tool, account, client, token, scrubber, signal, startedAt })
       checkScopes(tool, client, token, account)
+      isSent = true
       const structured = await tool.run(args, {
         send: exchange.send,
         page: typeof args['cursor'] === 'string' ? decodeCursor(tool.name, args, args['cursor']) : undefined,
@@ -231,10 +257,23 @@ export function createBroker(deps: BrokerDependencies): Broker {
       end('success')
       return result
     } catch (error) {
-      const failure = explain(error, tool, account, callId)
+      const explained = explain(error, tool, account, callId)
+      const isAborted = watched.endedBy !== undefined && explained.reason === 'client_disconnected'
+      const failure = isAborted ? accessEnded(watched.endedBy, isSent) : explained
       end(failure.outcome, failure.reason)
       return { kind: 'error', text: scrubber.text(failure.text) }
+    } finally {
+      watched.leave()
     }
+  }
+
+  /** The version of the profile that permits a call under way, or undefined when the profile of now does not. */
+  async function rejudge(principal: AgentPrincipal, { tool, given, account }: Judged): Promise<number | undefined> {
+    directory.forget(principal)
+    const view = await directory.view(principal)
+    const judgement = judge(view, principal, tool.name, given)
+    const isSame = judgement.kind === 'permit' && judgement.call.account.connectionId === account.connectionId
+    return isSame ? view.profile.version : undefined
   }
 
   function shape(structured: Record<string, unknown>, scrubber: Scrubber): ToolResult {
@@ -260,7 +299,7 @@ export function createBroker(deps: BrokerDependencies): Broker {
     readonly client: ProviderClient
     readonly token: AccessToken
     readonly scrubber: Scrubber
-    readonly signal: AbortSignal | undefined
+    readonly signal: AbortSignal
     readonly startedAt: number
   }): Pick<ToolApi, 'send'> {
     const { principal, tool, account, client, scrubber, signal } = context
@@ -284,7 +323,7 @@ export function createBroker(deps: BrokerDependencies): Broker {
         ...(body === undefined ? {} : { body }),
         maxBytes: request.maxBytes ?? MAX_ANSWER_BYTES,
         timeoutMs: Math.ceil(left),
-        ...(signal === undefined ? {} : { signal }),
+        signal,
       })
       const answer = { status: response.status, headers: response.headers, json: parseJson(response.body) }
       return { used, answer, verdict: judgeAnswer(provider, answer, clock.now()) }
@@ -367,12 +406,10 @@ export function createBroker(deps: BrokerDependencies): Broker {
   return {
     async call(principal, name, args, { signal }) {
       const leave = limiter.enter(principal.tenantId, principal.agentId)
-      if (leave === undefined)
-        return { kind: 'error', text: 'Too many calls of this agent are under way. Try again in a moment.' }
       try {
-        return await call(principal, name, args, signal)
+        return await call(principal, name, args, signal, leave !== undefined)
       } finally {
-        leave()
+        leave?.()
       }
     },
     async list(principal) {
@@ -432,6 +469,15 @@ function chooseAccount(accounts: readonly Account[], wanted: unknown, provider: 
   const labels = accounts.map(({ label }) => JSON.stringify(label)).join(', ')
   return { kind: 'invalid', problem: `account: must be one of ${labels}` }
 }
+
+/** A call there is no room for is a refusal like any other, and recorded. */
+const crowded = ({ tool, account }: Judged): Judgement => ({
+  kind: 'deny',
+  reason: 'too_many_calls',
+  tool: tool.name,
+  account,
+  result: { kind: 'error', text: 'Too many calls of this agent are under way. Try again in a moment.' },
+})
 
 /** What a refused call may leave in the record: its arguments, unless they are what was refused for their size. */
 function recordable(given: unknown): unknown {
