@@ -27,6 +27,7 @@ const homes = {
   pino: '^lib/log\\.ts$',
   'prom-client': '^lib/metrics\\.ts$',
   emulate: '^sandbox/',
+  '@aws-sdk': '^lib/vault/kek/aws-kms\\.ts$',
 }
 
 /** No rule is a warning: what is not worth failing for is not worth a rule. */

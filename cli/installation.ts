@@ -26,7 +26,7 @@ export async function checkInstallation(config: Config): Promise<{ readonly chec
       check('application database', () => roleAt(databaseUrl, 'DATABASE_URL', createAppDb, 'portcullis_app')),
       check('vault database', () => roleAt(vaultDatabaseUrl, 'VAULT_DATABASE_URL', createVaultDb, 'portcullis_vault')),
       check('keys', () => keysOf(config)),
-      check('key file', () => privateFile(config.kek.file)),
+      ...(config.kek.provider === 'file' ? [check('key file', () => privateFile(config.kek.file))] : []),
       check('data folder', () => privateFile(config.dataDir)),
       check('public URL', () => Promise.resolve(ok(config.publicUrl))),
       check('providers', () => {
@@ -83,8 +83,10 @@ async function keysOf(config: Config): Promise<Finding> {
   if (config.vaultDatabaseUrl === undefined) return bad('not looked at without the vault database')
   const vaultDb = createVaultDb(config.vaultDatabaseUrl, { max: 1 })
   try {
-    const opened = await openKeys({ vaultDb, kekFile: config.kek.file, keyStoreDir: config.keyStoreDir })
-    return opened.ok ? ok('the key opens this data') : bad(opened.reason)
+    const opened = await openKeys({ vaultDb, kek: config.kek, keyStoreDir: config.keyStoreDir })
+    if (!opened.ok) return bad(opened.reason)
+    await opened.kek.close()
+    return ok('the key opens this data')
   } catch {
     return bad('not looked at without the vault database')
   } finally {

@@ -51,7 +51,12 @@ async function main(): Promise<void> {
   await deps.signUp.prepareFirstLink()
   // What an earlier process left half done is finished before the first call may need it.
   if (core.notReady === undefined) await core.refresher.recoverAbandoned()
-  else log.error({ reason: core.notReady }, 'not ready: no credential is opened')
+  else {
+    log.error({ reason: core.notReady }, 'not ready: no credential is opened')
+    core.keyAccess.whenReady(() => {
+      core.refresher.recoverAbandoned().catch((error: unknown) => log.error({ err: error }, 'refreshes wait still'))
+    })
+  }
   await server.listen(config.port)
   log.info({ port: config.port }, 'the gateway listens')
 

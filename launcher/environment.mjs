@@ -39,7 +39,18 @@ const PRODUCT = [
   'REDIS_URL',
   'KEK_PROVIDER',
   'KEK_FILE',
+  'KEK_AWS_KEYS',
+  'KEK_AWS_ENDPOINT',
+  'KEK_TRANSIT_ADDRESS',
+  'KEK_TRANSIT_KEYS',
+  'KEK_TRANSIT_MOUNT',
+  'KEK_TRANSIT_NAMESPACE',
+  'KEK_TRANSIT_TOKEN_FILE',
+  'KEK_TRANSIT_ROLE_ID',
+  'KEK_TRANSIT_SECRET_ID_FILE',
+  'KEK_TRANSIT_CA_FILE',
   'KEY_STORE_DIR',
+  'KEY_CACHE_SECONDS',
   'GATEWAY_ADVERTISE_URL',
   'GITHUB_CLIENT_ID',
   'GITHUB_CLIENT_SECRET',
@@ -56,6 +67,37 @@ const PRODUCT = [
   'EGRESS_ALLOW',
   'EGRESS_ALLOW_UNSAFE',
   'SMTP_URL',
+/** The providers of this version: a folder each. @type {readonly string[]} */
+export const PROVIDERS = readdirSync(new URL('../lib/providers/catalog', import.meta.url), { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map((entry) => entry.name)
+  .sort()
+
+/** The app of each provider. */
+const PROVIDER_APPS = PROVIDERS.flatMap((name) => {
+  const prefix = name.toUpperCase().replaceAll('-', '_')
+  return [`${prefix}_CLIENT_ID`, `${prefix}_CLIENT_SECRET`]
+})
+
+/** How the AWS SDK finds its credentials. For those who open credentials, and only where AWS KMS holds the keys. */
+const AWS = [
+  'AWS_ACCESS_KEY_ID',
+  'AWS_SECRET_ACCESS_KEY',
+  'AWS_SESSION_TOKEN',
+  'AWS_PROFILE',
+  'AWS_CONFIG_FILE',
+  'AWS_SHARED_CREDENTIALS_FILE',
+  'AWS_ROLE_ARN',
+  'AWS_ROLE_SESSION_NAME',
+  'AWS_WEB_IDENTITY_TOKEN_FILE',
+  'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI',
+  'AWS_CONTAINER_CREDENTIALS_FULL_URI',
+  'AWS_CONTAINER_AUTHORIZATION_TOKEN',
+  'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE',
+  'AWS_EC2_METADATA_DISABLED',
+  'AWS_REGION',
+]
+
   'SMTP_FROM',
   'SANDBOX',
   'SELF_SERVICE_SIGN_UP',
@@ -154,6 +196,7 @@ export function environmentOf(name, facts) {
 
 /**
  * What opens credentials: the two processes that may.
+    ...(facts.from['KEK_AWS_KEYS']?.startsWith('arn:') === true ? pick(facts.from, AWS) : {}),
  *
  * @param {Facts} facts
  * @returns {Record<string, string>}

@@ -75,6 +75,14 @@ describe('under npm start', () => {
     expect(JSON.stringify(buildEnvironment({}, everything))).not.toContain('canary')
   })
 
+  it('AWS credentials reach those who open credentials, and only where AWS KMS holds the keys', () => {
+    const holding = { ...facts, from: { ...everything, KEK_AWS_KEYS: 'arn:aws:kms:eu-central-1:111122223333:key/k' } }
+    expect(environmentOf('gateway', holding)).toMatchObject({ AWS_SECRET_ACCESS_KEY: 'canary-aws' })
+    expect(environmentOf('worker', holding)).toMatchObject({ AWS_SECRET_ACCESS_KEY: 'canary-aws' })
+    for (const name of ['web', 'sandbox'] as const)
+      expect(JSON.stringify(environmentOf(name, holding))).not.toContain('canary-aws')
+  })
+
   it('every setting reaches the gateway, or is known to be somebody else’s', () => {
     const gateway = environmentOf('gateway', facts)
     const elsewhere = settings.filter((name) => !(name in gateway))
@@ -92,7 +100,7 @@ describe('under npm start', () => {
 
 describe('.env.example', () => {
   it('names exactly the settings there are, with nothing filled in', () => {
-    const forCompose = ['POSTGRES_PASSWORD']
+    const forCompose = ['POSTGRES_PASSWORD', 'AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN']
     expect(documented.map(([, name]) => name).sort()).toEqual([...settings, ...forCompose].sort())
     expect(documented.filter(([, , value]) => value !== '')).toEqual([])
   })

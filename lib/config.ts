@@ -57,7 +57,7 @@ export const environmentSchema = z.object({
   APP_DATABASE_PASSWORD: z.string().min(16).optional(),
   VAULT_DATABASE_PASSWORD: z.string().min(16).optional(),
   REDIS_URL: url(['redis:', 'rediss:']).optional(),
-  KEK_PROVIDER: z.enum(['file']).default('file'),
+  KEK_PROVIDER: z.enum(['file', 'aws-kms', 'vault-transit']).default('file'),
   KEK_FILE: z.string().min(1).optional(),
   KEY_STORE_DIR: z.string().min(1).optional(),
   NEXTAUTH_SECRET: secret.optional(),
@@ -115,7 +115,7 @@ export interface Config {
   /** Passwords an operator chose for the login roles; read by the migration alone. */
   readonly rolePasswords: { readonly web?: string; readonly app?: string; readonly vault?: string }
   readonly redisUrl: string | undefined
-  readonly kek: { readonly provider: 'file'; readonly file: string }
+  readonly kek: KekConfig
   readonly keyStoreDir: string
   readonly nextAuthSecret: Secret | undefined
   /** Where web listens on loopback; the gateway proxies pages to it. */
@@ -124,6 +124,24 @@ export interface Config {
   readonly egress: { readonly allow: readonly string[]; readonly allowUnsafe: boolean }
   readonly smtp: { readonly url: string | undefined; readonly from: string }
   readonly selfServiceSignUp: boolean
+  KEK_AWS_KEYS: z.string().min(1).optional(),
+  KEK_AWS_ENDPOINT: url(['https:', 'http:']).optional(),
+  KEK_TRANSIT_ADDRESS: url(['https:', 'http:']).optional(),
+  KEK_TRANSIT_KEYS: z.string().min(1).optional(),
+  KEK_TRANSIT_MOUNT: z
+    .string()
+    .regex(/^[a-zA-Z0-9_.-]+(\/[a-zA-Z0-9_.-]+)*$/, 'must be a path such as transit')
+    .max(128)
+    .default('transit'),
+  KEK_TRANSIT_NAMESPACE: z
+    .string()
+    .regex(/^[a-zA-Z0-9/_.-]+$/, 'must be a path')
+    .optional(),
+  KEK_TRANSIT_TOKEN_FILE: z.string().min(1).optional(),
+  KEK_TRANSIT_ROLE_ID: z.string().min(1).optional(),
+  KEK_TRANSIT_SECRET_ID_FILE: z.string().min(1).optional(),
+  KEK_TRANSIT_CA_FILE: z.string().min(1).optional(),
+  KEY_CACHE_SECONDS: z.coerce.number().int().min(1).max(3_600).default(60),
   readonly sandbox: boolean
   readonly logLevel: string
   readonly metricsPort: number | undefined
@@ -174,7 +192,6 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   }
   if (problems.length > 0) throw invalid(problems)
 
-  const dataDir = path.resolve(e.PORTCULLIS_DATA_DIR)
   return Object.freeze({
     production: !publicUrlIsLoopback,
     development: e.NODE_ENV === 'development',
@@ -191,7 +208,9 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       ...(e.VAULT_DATABASE_PASSWORD === undefined ? {} : { vault: e.VAULT_DATABASE_PASSWORD }),
     },
     redisUrl: e.REDIS_URL,
-    kek: { provider: e.KEK_PROVIDER, file: path.resolve(e.KEK_FILE ?? path.join(dataDir, 'keys', 'kek.json')) },
+  /** How long an opened tenant key may stay in a process's memory. */
+  readonly keyCacheSeconds: number
+    kek,
     keyStoreDir: path.resolve(e.KEY_STORE_DIR ?? path.join(dataDir, 'keys', 'store')),
     nextAuthSecret: e.NEXTAUTH_SECRET,
     webOrigin: e.WEB_ORIGIN,
@@ -249,6 +268,8 @@ function addSandbox(
 export function withSandboxProviders(config: Config, json: string | undefined): Config {
   if (json === undefined) return config
   const providers = { ...config.providers }
+  const dataDir = path.resolve(e.PORTCULLIS_DATA_DIR)
+  const kek = kekOf(e, dataDir, problems)
   const allow: string[] = []
   const problems: string[] = []
   addSandbox(json, providers, allow, problems)
@@ -270,6 +291,7 @@ function readOverrides(file: string | undefined, problems: string[]): z.infer<ty
       problems.push(`PROVIDER_OVERRIDES: ${issue.path.join('.')}: ${issue.message}`)
   } catch {
     problems.push('PROVIDER_OVERRIDES: the file cannot be read')
+    keyCacheSeconds: e.KEY_CACHE_SECONDS,
   }
   return {}
 }
@@ -290,6 +312,61 @@ const list = (value: string) =>
 
 export function isLoopbackHost(hostname: string): boolean {
   return (
+const KMS_KEY_ARN = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]{1,64}$/
+const TRANSIT_KEY = /^[a-zA-Z0-9_.-]{1,64}$/
+
+function kekOf(e: z.infer<typeof environmentSchema>, dataDir: string, problems: string[]): KekConfig {
+  const isPlain = (value: string) => {
+    const { protocol, hostname } = new URL(value)
+    return protocol === 'http:' && !isLoopbackHost(hostname)
+  }
+  for (const name of ['KEK_AWS_ENDPOINT', 'KEK_TRANSIT_ADDRESS'] as const) {
+    const value = e[name]
+    if (value !== undefined && isPlain(value)) problems.push(`${name}: must be https unless it is on this machine`)
+  }
+  const awsKeys = list(e.KEK_AWS_KEYS ?? '')
+  if (awsKeys.some((key) => !KMS_KEY_ARN.test(key)))
+    problems.push('KEK_AWS_KEYS: must be key ARNs, arn:aws:kms:<region>:<account>:key/<id>, separated by commas')
+  if (e.KEK_PROVIDER === 'aws-kms' && awsKeys.length === 0) problems.push('KEK_AWS_KEYS: is needed by aws-kms')
+
+  const address = e.KEK_TRANSIT_ADDRESS
+  const transitKeys = list(e.KEK_TRANSIT_KEYS ?? '')
+  if (transitKeys.some((key) => !TRANSIT_KEY.test(key)))
+    problems.push('KEK_TRANSIT_KEYS: must be names of transit keys, separated by commas')
+  if (e.KEK_PROVIDER === 'vault-transit' && address === undefined)
+    problems.push('KEK_TRANSIT_ADDRESS: is needed by vault-transit')
+  if ((e.KEK_PROVIDER === 'vault-transit' || address !== undefined) && transitKeys.length === 0)
+    problems.push('KEK_TRANSIT_KEYS: is needed by vault-transit')
+  const { KEK_TRANSIT_TOKEN_FILE: tokenFile, KEK_TRANSIT_ROLE_ID: roleId, KEK_TRANSIT_SECRET_ID_FILE: secretIdFile } = e
+  const auth =
+    tokenFile !== undefined && roleId === undefined && secretIdFile === undefined
+      ? { tokenFile: path.resolve(tokenFile) }
+      : tokenFile === undefined && roleId !== undefined && secretIdFile !== undefined
+        ? { roleId, secretIdFile: path.resolve(secretIdFile) }
+        : undefined
+  if ((e.KEK_PROVIDER === 'vault-transit' || address !== undefined) && auth === undefined)
+    problems.push(
+      'KEK_TRANSIT_TOKEN_FILE, KEK_TRANSIT_ROLE_ID, KEK_TRANSIT_SECRET_ID_FILE: set the first, or the other two',
+    )
+  return {
+    provider: e.KEK_PROVIDER,
+    file: path.resolve(e.KEK_FILE ?? path.join(dataDir, 'keys', 'kek.json')),
+    ...(awsKeys.length === 0 ? {} : { awsKms: { keys: awsKeys, endpoint: e.KEK_AWS_ENDPOINT } }),
+    ...(address === undefined || auth === undefined
+      ? {}
+      : {
+          vaultTransit: {
+            address,
+            mount: e.KEK_TRANSIT_MOUNT,
+            keys: transitKeys,
+            namespace: e.KEK_TRANSIT_NAMESPACE,
+            auth,
+            caFile: e.KEK_TRANSIT_CA_FILE,
+          },
+        }),
+  }
+}
+
     hostname === 'localhost' ||
     hostname.endsWith('.localhost') ||
     hostname === '[::1]' ||

@@ -35,6 +35,7 @@ const CATALOGUE = {
   'egress.timeout': { status: 504, retry: 'later' },
   'vault.unreadable': { status: 500, retry: 'never' },
   'vault.key_unavailable': { status: 503, retry: 'later' },
+  'vault.wrong_key': { status: 503, retry: 'never' },
   'audit.unavailable': { status: 503, retry: 'later' },
   'service.unavailable': { status: 503, retry: 'later' },
   'config.invalid': { status: 500, retry: 'never' },

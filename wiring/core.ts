@@ -21,8 +21,8 @@ import { createProviders } from '@/lib/providers/registry'
 import { createRefresher, type Refresher } from '@/lib/refresh/refresher'
 import { createCredentials, type Credentials } from '@/lib/vault/credential'
 import type { OnIntegrityAlarm } from '@/lib/vault/integrity'
+import { openKeyAccess, type KeyAccess } from '@/lib/vault/key-access'
 import { createMirror, type Mirror } from '@/lib/vault/mirror'
-import { openKeys } from '@/lib/vault/readiness'
 import { createSpool, type Spool } from '@/lib/vault/spool'
 import type { TenantKeys } from '@/lib/vault/tenant-keys'
 
@@ -32,8 +32,9 @@ export interface Core {
   readonly clock: Clock
   readonly appDb: AppDb
   readonly vaultDb: VaultDb
-  /** Why no credential may be opened; undefined when they may. */
+  /** Why no credential may be opened now; undefined when they may. Ask each time: keys come back by themselves. */
   readonly notReady: string | undefined
+  readonly keyAccess: KeyAccess
   readonly egress: Egress
   readonly providers: Providers
   readonly audit: Audit
@@ -49,8 +50,8 @@ export interface Core {
 }
 
 /**
- * Opens databases and keys. With keys missing it still answers, and every use of one fails with
- * `vault.key_unavailable`: data without its keys must not be taken for a first run.
+ * Opens databases and keys. With keys missing it still answers, every use of one fails with `vault.key_unavailable`
+ * (data without its keys must not be taken for a first run), and it goes on by itself once they are there.
  *
  * @throws AppError `config.invalid` when a database URL is missing
  */
@@ -66,13 +67,17 @@ export async function createCore(
   const pool = { max: options.poolSize ?? 10 }
   const appDb = createAppDb(databaseUrl, pool)
   const vaultDb = createVaultDb(vaultDatabaseUrl, pool)
-  const opened = await openKeys({
-    vaultDb,
-    kekFile: config.kek.file,
-    keyStoreDir: config.keyStoreDir,
-    hasAuditData: (tenantId) => hasAuditData(appDb, tenantId),
-  })
-  const keys = opened.ok ? opened.keys : lockedKeys(opened.reason)
+  const keyAccess = await openKeyAccess(
+    {
+      vaultDb,
+      kek: config.kek,
+      keyStoreDir: config.keyStoreDir,
+      maxAgeMs: config.keyCacheSeconds * 1_000,
+      hasAuditData: (tenantId) => hasAuditData(appDb, tenantId),
+    },
+    log,
+  )
+  const { keys } = keyAccess
 
   const audit = createAudit({
     databaseUrl,
@@ -105,7 +110,10 @@ export async function createCore(
     clock,
     appDb,
     vaultDb,
-    notReady: opened.ok ? undefined : opened.reason,
+    get notReady() {
+      return keyAccess.notReady
+    },
+    keyAccess,
     egress,
     providers,
     audit,
@@ -121,6 +129,7 @@ export async function createCore(
       await credentials.settled()
       await audit.close()
       await egress.close()
+      await keyAccess.close()
       await Promise.all([appDb.close(), vaultDb.close()])
     },
   }
@@ -132,20 +141,6 @@ function auditKeys(keys: TenantKeys): AuditKeys {
     audit: (tenantId) => keys.current(tenantId, 'audit'),
     auditAt: (tenantId, version) => keys.at(tenantId, 'audit', version),
   }
-}
-
-function lockedKeys(reason: string): TenantKeys {
-  const refuse = () =>
-    Promise.reject(
-      new AppError(
-        'vault.key_unavailable',
-        'The service cannot open credentials now. Its operator has been told why.',
-        {
-          internal: { reason },
-        },
-      ),
-    )
-  return { current: refuse, at: refuse, destroy: refuse }
 }
 
 async function hasAuditData(appDb: AppDb, tenantId: string): Promise<boolean> {

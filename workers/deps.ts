@@ -49,7 +49,7 @@ export function createWorkerDeps(core: Core): WorkerDeps {
 
   return {
     queue,
-    handlers: core.notReady === undefined ? { ...always, ...credentialHandlers(core, queue) } : always,
+    handlers: { ...always, ...whileReady(core, credentialHandlers(core, queue)) },
     close: async () => {
       mailer.close()
       await queue.close()
@@ -57,7 +57,18 @@ export function createWorkerDeps(core: Core): WorkerDeps {
   }
 }
 
-/** What opens credentials. Without keys these jobs are not taken; what they would do is found again by their scans. */
+/** Without keys these jobs do nothing; what they would do is found again by their scans. */
+function whileReady(core: Core, handlers: JobHandlers): JobHandlers {
+  const guarded = Object.entries(handlers).map(([name, handler]) => [
+    name,
+    async (payload: never) => {
+      if (core.notReady === undefined) await handler(payload)
+    },
+  ])
+  return Object.fromEntries(guarded) as JobHandlers // the same names with the same payloads
+}
+
+/** What opens credentials. */
 function credentialHandlers(core: Core, queue: JobQueue): JobHandlers {
   const { log, refresher } = core
   const connections = createConnectionFlows(core, queue)

@@ -83,6 +83,10 @@ export const ACTIONS = {
   'connection.idle': { title: 'A connection nobody uses is left to expire', always: true },
   'connection.woken': { title: 'An unused connection was used again', always: true },
 
+  'keys.rewrapped': { title: 'The workspace’s keys were wrapped under another key-encryption key', always: true },
+  'keys.tenant_rotated': { title: 'The workspace got a new key', always: true },
+  'keys.dek_rotated': { title: 'Credentials were sealed anew', always: true },
+  'keys.retired': { title: 'A key of the workspace was destroyed', always: true },
   'vault.integrity_alarm': { title: 'A stored credential failed its integrity check', always: true },
   'mail.sent': { title: 'A mail was sent', always: true },
   'mail.failed': { title: 'A mail could not be sent', always: true },

@@ -151,6 +151,7 @@ export function failureOf(
       )
     case 'provider.misconfigured':
       return new CallFailure(
+    case 'vault.wrong_key':
         'provider_misconfigured',
         `The operator of this gateway has to repair its registration at ${PROVIDER_NAMES[provider]}. Trying again does not help.`,
       )

@@ -15,8 +15,8 @@ export type VaultTx = Prisma.TransactionClient
 export interface VaultDb {
   /** Runs `work` in one transaction that sees this tenant's rows only; `work` must be repeatable. */
   tenant<T>(tenantId: TenantId, work: (tx: VaultTx) => Promise<T>): Promise<T>
-  /** The key canary and the functions that name due work across tenants. */
-  readonly global: Pick<PrismaClient, 'keyCanary' | '$queryRaw' | '$executeRaw'>
+  /** What belongs to no tenant (canaries, rotations) and the functions that name due work across tenants. */
+  readonly global: Pick<PrismaClient, 'keyCanary' | 'keyRotation' | '$queryRaw' | '$executeRaw'>
   close(): Promise<void>
 }
 

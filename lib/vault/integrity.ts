@@ -44,8 +44,10 @@ export function createIntegrity(deps: { readonly onIntegrityAlarm: OnIntegrityAl
       try {
         return await work()
       } catch (error) {
-        if (error instanceof AppError && error.code === 'vault.unreadable') raise({ ...alarm, reason: 'altered' })
-        // A version that is not there is a fault of the row or of the store. With no keys at all nothing can be said.
+        if (error instanceof AppError && (error.code === 'vault.unreadable' || error.code === 'vault.wrong_key'))
+          raise({ ...alarm, reason: 'altered' })
+        // A version that is not there is a fault of the row or of the store. With no keys at all, or with a key service
+        // that is away, nothing can be said.
         if (error instanceof AppError && error.code === 'vault.key_unavailable' && 'version' in error.internal)
           raise({ ...alarm, reason: 'key_missing' })
         throw error

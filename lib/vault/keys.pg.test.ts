@@ -8,7 +8,7 @@ import { newId } from '@/lib/ids'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 import { bundle, start } from '@/lib/testing/process'
 
-import { openFileKek } from './kek'
+import { openFileKek } from './kek/file'
 import { openKeys } from './readiness'
 import { createTenantKeys } from './tenant-keys'
 
@@ -53,7 +53,7 @@ describe('a first run', () => {
     expect((await readFile(keyFile)).includes(key)).toBe(false)
     const again = await openAll()
     if (!again.ok) throw new Error(again.reason)
-    expect(again.kek.id).toBe(first.kek.id)
+    expect(await again.kek.activeId()).toBe(await first.kek.activeId())
     expect((await again.keys.current(tenantId, 'vault')).key.equals(key)).toBe(true)
   })
 
@@ -170,7 +170,10 @@ describe('tenant keys', () => {
     await keys.current(b, 'vault')
     const stolen = await readFile(path.join(keyStoreDir(), a, 'vault', '1.key'))
     await writeFile(path.join(keyStoreDir(), b, 'vault', '1.key'), stolen)
-    await expect((await keysUnder()).at(b, 'vault', 1)).rejects.toMatchObject({ code: 'vault.key_unavailable' })
+    await expect((await keysUnder()).at(b, 'vault', 1)).rejects.toMatchObject({
+      code: 'vault.wrong_key',
+      internal: { tenantId: b, version: 1 },
+    })
   })
 
   it('are gone once destroyed, and their number is never used again', async () => {

@@ -5,12 +5,13 @@
  */
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { chmod, link, mkdir, open, rename, stat, unlink } from 'node:fs/promises'
+import { chmod, link, mkdir, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 
 import { AppError } from '../errors'
 
 const OTHERS = 0o077
+const DRAFT = '.draft'
 
 /** Makes the folder, with its parents, and takes others' rights on it away. */
 export async function privateFolder(folder: string): Promise<void> {
@@ -55,10 +56,34 @@ export async function createPrivate(file: string, content: Uint8Array): Promise<
   return true
 }
 
-/** Writes a file, over another if there is one. */
-export async function replacePrivate(file: string, content: Uint8Array): Promise<void> {
-  await rename(await writeDraft(file, content), file)
-  await syncFolder(path.dirname(file))
+/**
+ * Writes a file, over another if there is one. A reader sees all of the one or all of the other.
+ *
+ * @param options.shred  overwrites what was there once nothing leads to it any more. A reader that had just opened it may
+ *   see zeros and has to read again.
+ */
+export async function replacePrivate(
+  file: string,
+  content: Uint8Array,
+  options: { readonly shred?: boolean } = {},
+): Promise<void> {
+  const draft = await writeDraft(file, content)
+  const old = options.shred === true ? await open(file, 'r+').catch(ignore('ENOENT')) : undefined
+  try {
+    await rename(draft, file)
+    await syncFolder(path.dirname(file))
+    if (old !== undefined) await overwrite(old)
+  } finally {
+    await old?.close()
+  }
+}
+
+/** Destroys what a process that died while writing this file left beside it. Only while nobody else writes it. */
+export async function shredDrafts(file: string): Promise<void> {
+  const names = (await readdir(path.dirname(file)).catch(ignore('ENOENT'))) ?? []
+  for (const name of names)
+    if (name.startsWith(`${path.basename(file)}.`) && name.endsWith(DRAFT))
+      await shredPrivate(path.join(path.dirname(file), name))
 }
 
 /** Removes a file for good: its bytes are overwritten first, as far as the file system lets them be. */
@@ -66,8 +91,7 @@ export async function shredPrivate(file: string): Promise<void> {
   const handle = await open(file, 'r+').catch(ignore('ENOENT', 'ENOTDIR'))
   if (handle === undefined) return
   try {
-    await handle.write(Buffer.alloc((await handle.stat()).size), 0, undefined, 0)
-    await handle.sync()
+    await overwrite(handle)
   } finally {
     await handle.close()
   }
@@ -75,8 +99,13 @@ export async function shredPrivate(file: string): Promise<void> {
   await syncFolder(path.dirname(file))
 }
 
+async function overwrite(handle: FileHandle): Promise<void> {
+  await handle.write(Buffer.alloc((await handle.stat()).size), 0, undefined, 0)
+  await handle.sync()
+}
+
 async function writeDraft(file: string, content: Uint8Array): Promise<string> {
-  const draft = `${file}.${randomBytes(9).toString('hex')}.draft`
+  const draft = `${file}.${randomBytes(9).toString('hex')}${DRAFT}`
   const handle = await open(draft, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
   try {
     await handle.writeFile(content)

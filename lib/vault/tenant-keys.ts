@@ -1,27 +1,23 @@
 /**
- * The tenants' keys, wrapped by the KEK, in a folder outside both databases and their dumps.
+ * The tenants' keys, opened: for each purpose the newest to seal with, and any version that still exists to open with.
  *
- *     <folder>/<tenant>/<purpose>/<version>.key         the wrapped key
- *     <folder>/<tenant>/<purpose>/<version>.destroyed   it is gone for good, and the number is never used again
- *
- * Purposes have keys of their own, so that erasing what one protects leaves the others readable. A version is made once:
- * processes that need it at the same moment all get the one that reached the folder first.
+ * What is opened stays in memory for a bounded number of keys and a bounded time, in buffers of this module's own that are
+ * zeroed when they go. While a key service is away, what is in memory serves until its age; then calls fail with
+ * `vault.key_unavailable`, which says nothing about the data.
  *
  * @module
  */
 import { randomBytes } from 'node:crypto'
-import { readdir } from 'node:fs/promises'
-import path from 'node:path'
 
 import { LRUCache } from 'lru-cache'
 
 import { AppError } from '../errors'
-import { isId, type TenantId } from '../ids'
+import type { TenantId } from '../ids'
 import { KEY_BYTES } from './envelope'
-import type { Kek } from './kek'
-import { createPrivate, ignore, privateFolder, readPrivate, shredPrivate } from './private-file'
+import { KekError, kekIdOf, type Kek } from './kek/kek'
+import { createKeyStore, type KeyPlace, type KeyPurpose, type KeyStore } from './key-store'
 
-export type KeyPurpose = 'vault' | 'audit' | 'spool'
+export type { KeyPurpose } from './key-store'
 
 export interface TenantKey {
   readonly version: number
@@ -34,7 +30,8 @@ export interface TenantKeys {
   current(tenantId: TenantId, purpose: KeyPurpose): Promise<TenantKey>
   /**
    * @returns the caller's own copy; zero it after use
-   * @throws AppError `vault.key_unavailable` when this version is not there, was destroyed or was wrapped by another KEK
+   * @throws AppError `vault.key_unavailable` when this version is not there or was destroyed, or when its KEK does not
+   *   answer now; `vault.wrong_key` when the KEK does not open it
    */
   at(tenantId: TenantId, purpose: KeyPurpose, version: number): Promise<Buffer>
   /** Makes this version unreadable for good. Safe to repeat. */
@@ -51,104 +48,157 @@ export interface TenantKeysOptions {
   readonly hasData?: (tenantId: TenantId, purpose: KeyPurpose) => Promise<boolean>
   /** How long an opened key may stay in memory. */
   readonly maxAgeMs?: number
+  /** How many opened keys may. */
+  readonly maxKeys?: number
 }
 
-export function createTenantKeys(options: TenantKeysOptions): TenantKeys {
-  const { kek, keyStoreDir, hasData, maxAgeMs = 60_000 } = options
-  const limits = { max: 4_096, ttl: maxAgeMs, ttlAutopurge: true }
-  const opened = new LRUCache<string, Buffer>({ ...limits, dispose: (key) => key.fill(0) })
-  const newest = new LRUCache<string, number>(limits)
+/** Tenant keys whose memory can be emptied. */
+export interface OpenTenantKeys extends TenantKeys {
+  readonly store: KeyStore
+  /** Zeroes everything that is in memory. What is asked for afterwards is opened again. */
+  forget(): void
+}
 
-  const folderOf = (tenantId: TenantId, purpose: KeyPurpose): string => {
-    // The id becomes part of a path.
-    if (!isId('tenant', tenantId)) throw new AppError('internal', 'This is not a tenant.')
-    return path.join(keyStoreDir, tenantId, purpose)
+/** Each call seals an audit record, so which key is newest is asked now and then; for the others, each time. */
+const NEWEST_MS = 5_000
+const ALWAYS_FRESH: readonly KeyPurpose[] = ['vault', 'spool', 'webhook']
+
+export function createTenantKeys(options: TenantKeysOptions): OpenTenantKeys {
+  const { kek, keyStoreDir, hasData, maxAgeMs = 60_000, maxKeys = 4_096 } = options
+  const store = createKeyStore(keyStoreDir)
+  const opened = new LRUCache<string, Buffer>({
+    max: maxKeys,
+    ttl: maxAgeMs,
+    ttlAutopurge: true,
+    dispose: (key) => key.fill(0),
+  })
+  const newest = new LRUCache<string, number>({ max: maxKeys, ttl: Math.min(NEWEST_MS, maxAgeMs) })
+  const opening = new Map<string, Promise<void>>()
+
+  /** Puts the key into memory; callers that ask together ask the KEK once. */
+  const open = async (place: KeyPlace, name: string): Promise<void> => {
+    const wrapped = await store.read(place)
+    if (wrapped === undefined) throw missing(place)
+    try {
+      opened.set(name, await kek.unwrap(wrapped, aadOf(place)))
+    } catch (error) {
+      throw faultOf(place, error)
+    }
   }
-  const aad = (tenantId: TenantId, purpose: KeyPurpose, version: number) =>
-    Buffer.from(JSON.stringify(['tenant-key', tenantId, purpose, version]))
 
   const at: TenantKeys['at'] = async (tenantId, purpose, version) => {
     const name = `${tenantId}/${purpose}/${version}`
-    const cached = opened.get(name)
-    if (cached !== undefined) return Buffer.from(cached)
-    const wrapped = await readPrivate(path.join(folderOf(tenantId, purpose), `${version}.key`))
-    if (wrapped === undefined) throw unavailable(tenantId, purpose, version)
-    let key: Buffer
-    try {
-      key = await kek.unwrap(wrapped, aad(tenantId, purpose, version))
-    } catch (cause) {
-      throw unavailable(tenantId, purpose, version, cause)
+    // Twice: what was opened may have been evicted before this caller's turn.
+    for (let attempt = 1; attempt <= 2; attempt += 1) {
+      const cached = opened.get(name)
+      if (cached !== undefined) return Buffer.from(cached)
+      let underWay = opening.get(name)
+      if (underWay === undefined) {
+        underWay = open({ tenantId, purpose, version }, name).finally(() => opening.delete(name))
+        opening.set(name, underWay)
+      }
+      await underWay
+      const fresh = opened.get(name)
+      if (fresh !== undefined) return Buffer.from(fresh)
     }
-    opened.set(name, key)
-    return Buffer.from(key)
-  }
-
-  /** @returns the newest usable version and the number after the last one ever used */
-  const versions = async (folder: string): Promise<{ newest: number | undefined; next: number }> => {
-    const names = (await readdir(folder).catch(ignore('ENOENT'))) ?? []
-    const numbers = (suffix: string) =>
-      names
-        .filter((name) => new RegExp(`^[1-9][0-9]{0,8}\\.${suffix}$`).test(name))
-        .map((name) => Number.parseInt(name, 10))
-    const destroyed = numbers('destroyed')
-    const usable = numbers('key').filter((version) => !destroyed.includes(version))
-    return {
-      newest: usable.length === 0 ? undefined : Math.max(...usable),
-      next: Math.max(0, ...usable, ...destroyed) + 1,
-    }
-  }
-
-  const create = async (tenantId: TenantId, purpose: KeyPurpose, version: number): Promise<void> => {
-    const key = randomBytes(KEY_BYTES)
-    try {
-      const folder = folderOf(tenantId, purpose)
-      await privateFolder(keyStoreDir)
-      await privateFolder(path.dirname(folder))
-      await privateFolder(folder)
-      await createPrivate(path.join(folder, `${version}.key`), await kek.wrap(key, aad(tenantId, purpose, version)))
-    } finally {
-      key.fill(0)
-    }
+    throw new AppError('vault.key_unavailable', 'Too many workspaces are used at once.')
   }
 
   return {
+    store,
     at,
     async current(tenantId, purpose) {
       const name = `${tenantId}/${purpose}`
-      let version = newest.get(name)
+      let version = ALWAYS_FRESH.includes(purpose) ? undefined : newest.get(name)
       if (version === undefined) {
-        const folder = folderOf(tenantId, purpose)
-        let found = await versions(folder)
+        let found = await store.versions(tenantId, purpose)
         if (found.newest === undefined) {
           // A key is in the folder before anything is written under it, so look again after asking about data.
-          const lost = found.next === 1 && (await hasData?.(tenantId, purpose)) === true
-          found = await versions(folder)
+          const isLost = found.next === 1 && (await hasData?.(tenantId, purpose)) === true
+          found = await store.versions(tenantId, purpose)
           if (found.newest === undefined) {
-            if (lost) throw unavailable(tenantId, purpose, 1)
-            await create(tenantId, purpose, found.next)
-            found = await versions(folder)
+            if (isLost) throw missing({ tenantId, purpose, version: 1 })
+            await makeKey(kek, store, { tenantId, purpose, version: found.next })
+            found = await store.versions(tenantId, purpose)
           }
         }
-        if (found.newest === undefined) throw unavailable(tenantId, purpose, found.next)
+        if (found.newest === undefined) throw missing({ tenantId, purpose, version: found.next })
         version = found.newest
         newest.set(name, version)
       }
       return { version, key: await at(tenantId, purpose, version) }
     },
     async destroy(tenantId, purpose, version) {
-      const folder = folderOf(tenantId, purpose)
-      await privateFolder(folder)
-      await createPrivate(path.join(folder, `${version}.destroyed`), new Uint8Array())
-      await shredPrivate(path.join(folder, `${version}.key`))
+      await store.destroy({ tenantId, purpose, version })
       newest.delete(`${tenantId}/${purpose}`)
       opened.delete(`${tenantId}/${purpose}/${version}`)
+    },
+    forget() {
+      opened.clear()
+      newest.clear()
     },
   }
 }
 
-function unavailable(tenantId: TenantId, purpose: KeyPurpose, version: number, cause?: unknown): AppError {
-  return new AppError('vault.key_unavailable', 'A key of this workspace is missing.', {
-    internal: { tenantId, purpose, version },
-    cause,
+/** Makes a new key at this place unless somebody else was first. */
+export async function makeKey(kek: Kek, store: KeyStore, place: KeyPlace): Promise<void> {
+  const key = randomBytes(KEY_BYTES)
+  try {
+    const isOurs = await store.create(place, await wrapKey(kek, place, key))
+    // Whoever rotates the KEK meanwhile may have looked before this file was there, and given the old KEK up.
+    if (isOurs) await followKek(kek, store, place, key)
+  } catch (error) {
+    throw faultOf(place, error)
+  } finally {
+    key.fill(0)
+  }
+}
+
+async function followKek(kek: Kek, store: KeyStore, place: KeyPlace, key: Buffer): Promise<void> {
+  const wrapped = await store.read(place)
+  if (wrapped === undefined || kekIdOf(wrapped) === (await kek.activeId())) return
+  await store.replace(place, await wrapKey(kek, place, key))
+}
+
+/** Wraps under the active KEK, and believes it only when it opens again: what replaces a key must be that key. */
+export async function wrapKey(kek: Kek, place: KeyPlace, key: Buffer): Promise<Buffer<ArrayBuffer>> {
+  const wrapped = await kek.wrap(key, aadOf(place))
+  const opened = await kek.unwrap(wrapped, aadOf(place))
+  try {
+    if (!opened.equals(key)) throw new KekError('refused', 'The key-encryption key does not open what it just wrapped.')
+    return wrapped
+  } finally {
+    opened.fill(0)
+  }
+}
+
+/** @returns the key, which the caller owns. @throws AppError as `TenantKeys.at` */
+export async function unwrapKey(kek: Kek, place: KeyPlace, wrapped: Uint8Array): Promise<Buffer> {
+  try {
+    return await kek.unwrap(wrapped, aadOf(place))
+  } catch (error) {
+    throw faultOf(place, error)
+  }
+}
+
+const aadOf = ({ tenantId, purpose, version }: KeyPlace) =>
+  Buffer.from(JSON.stringify(['tenant-key', tenantId, purpose, version]))
+
+function missing(place: KeyPlace): AppError {
+  return new AppError('vault.key_unavailable', 'A key of this workspace is missing.', { internal: { ...place } })
+}
+
+/** Only what is wrong with the key itself names its version: that is an alarm. A service that is away is none. */
+function faultOf(place: KeyPlace, error: unknown): unknown {
+  if (!(error instanceof KekError)) return error
+  if (error.fault === 'wrong')
+    return new AppError('vault.wrong_key', 'A key of this workspace does not open.', {
+      internal: { ...place },
+      cause: error,
+    })
+  return new AppError('vault.key_unavailable', 'The keys of this workspace cannot be had at the moment.', {
+    internal: { fault: error.fault },
+    cause: error,
+    retryAfterSeconds: 5,
   })
 }
