@@ -130,6 +130,13 @@ export interface RefresherDeps {
   readonly random?: () => number
 }
 
+/** The hold on an attempt: kept while it is under way. */
+interface Lease {
+  /** Whether the attempt is still this process's, so that nobody else has spent the token in its place. */
+  isOurs(): Promise<boolean>
+  stop(): void
+}
+
 type Cause = 'expiry' | 'due' | 'unauthorized' | 'recovery'
 
 export function createRefresher(deps: RefresherDeps): Refresher {
@@ -273,9 +280,10 @@ export function createRefresher(deps: RefresherDeps): Refresher {
       if (row.leaseOwner === null || (row.leaseLeftMs ?? 0) <= 0) {
         // Its process died after the answer came: on this machine the answer is still there.
         if (row.attemptId !== null && (await replay(row.attemptId))) continue
+        const askedAt = monotonicMs()
         const attempt = await credentials.attempts.claim(row, owner, timing.leaseMs)
         if (attempt !== undefined) {
-          await refresh(attempt)
+          await refresh(attempt, askedAt)
           continue // the row, not this process's memory, says what came of it
         }
       }
@@ -293,18 +301,18 @@ export function createRefresher(deps: RefresherDeps): Refresher {
 
   // ---------------------------------------------------------------------------------------------------- one attempt
 
-  async function refresh(attempt: Attempt): Promise<void> {
-    const lease = keepLease(attempt)
+  async function refresh(attempt: Attempt, claimedAt: number): Promise<void> {
+    const lease = keepLease(attempt, claimedAt)
     ownAttempts.add(attempt.id)
     try {
-      await spend(attempt)
+      await spend(attempt, lease)
     } finally {
       lease.stop()
       ownAttempts.delete(attempt.id)
     }
   }
 
-  async function spend(attempt: Attempt): Promise<void> {
+  async function spend(attempt: Attempt, lease: Lease): Promise<void> {
     const { row } = attempt
     const client = providers.get(row.provider)
     if (client === undefined || client.app.key !== row.providerApp) {
@@ -319,6 +327,8 @@ export function createRefresher(deps: RefresherDeps): Refresher {
     const refreshToken = await ready(attempt)
     let { unknownOutcomes } = row
     for (let lost = 0; ;) {
+      // Whoever slept past its lease may be about to send a token that another process has spent since.
+      if (!(await lease.isOurs())) return
       const result = await ask(client, refreshToken, attempt)
       if (result.kind === 'issued') {
         await keep(attempt, merge(row, refreshToken, result.tokens))
@@ -464,12 +474,27 @@ export function createRefresher(deps: RefresherDeps): Refresher {
 
   // ---------------------------------------------------------------------------------------------------------- helpers
 
-  function keepLease(attempt: Attempt): { stop(): void } {
+  /** @param claimedAt  when the claim was asked for: the lease began then or later */
+  function keepLease(attempt: Attempt, claimedAt: number): Lease {
+    let heldUntil = claimedAt + timing.leaseMs
+    const renew = async (): Promise<boolean> => {
+      const askedAt = monotonicMs()
+      const isOurs = await credentials.attempts.renew(attempt, timing.leaseMs)
+      if (isOurs) heldUntil = askedAt + timing.leaseMs
+      return isOurs
+    }
     const timer = setInterval(() => {
       // A lease that is lost cannot be won back; the fence decides what the answer is worth.
-      void credentials.attempts.renew(attempt, timing.leaseMs).catch(logFailure)
+      void renew().catch(logFailure)
     }, timing.renewMs)
-    return { stop: () => clearInterval(timer) }
+    return {
+      async isOurs() {
+        // By a clock that goes on while a process is stopped; no question to the database as long as it is early.
+        while (monotonicMs() >= heldUntil) if (!(await renew())) return false
+        return true
+      },
+      stop: () => clearInterval(timer),
+    }
   }
 
   /** In the background, and again by the next caller that notices: the floor only ever rises. */

@@ -11,10 +11,10 @@ import type { ConnectionId, TenantId } from '../ids'
 import { createEngine, type EngineOptions } from './refresh-engine'
 
 /**
- * Where a process can be made to wait: the lease is its own and nothing was sent; the provider's answer is in memory
- * alone; it is on disk too; it is in the database.
+ * Where a process can be made to wait: the lease is its own; the request is about to leave; the provider's answer is in
+ * memory alone; it is on disk too; it is in the database.
  */
-export type Step = 'claimed' | 'answered' | 'spooled' | 'saved'
+export type Step = 'claimed' | 'sending' | 'answered' | 'spooled' | 'saved'
 
 export interface DriverOptions extends EngineOptions {
   readonly holdAfterSpool?: boolean
@@ -59,6 +59,10 @@ const engine = await createEngine(
   options,
   (journal) => ({
     ...journal,
+    async prepare(answer) {
+      await journal.prepare(answer)
+      await reach('claimed')
+    },
     async write(answer, tokens) {
       await reach('answered')
       await journal.write(answer, tokens)
@@ -78,7 +82,7 @@ const engine = await createEngine(
       return {
         ...client,
         async refresh(refreshToken, how) {
-          await reach('claimed')
+          await reach('sending')
           return client.refresh(refreshToken, how)
         },
       }
