@@ -278,7 +278,8 @@ export function hasFreeFields(event: Pick<AuditEvent, 'network' | 'reason' | 'de
 /** An id of somebody else's may hold what a text column refuses (a zero byte); the record may not fail for it. */
 const printable = (text: string) => text.replace(/[^\x20-\x7e]/g, '?')
 
-const CODE = /^[a-z0-9_.:-]{1,64}$/
+/** Long enough for a change of state: from, to, reason and cause. */
+const CODE = /^[a-z0-9_.:-]{1,180}$/
 
 /** A reason is a readable code; a sentence may say too much and is sealed instead. */
 function codeOf(reason: string | undefined): { readonly code: string | null; readonly text?: string } {

@@ -212,9 +212,9 @@ describe('what a token endpoint answers', () => {
     await call()
     expect(await row()).toMatchObject({ state: 'active', failures: 0 })
     expect(await events()).toEqual([
-      'connection.state_changed degraded:http_503',
+      'connection.state_changed active:degraded:http_503:expiry',
       'connection.refreshed refresh',
-      'connection.state_changed active:refresh',
+      'connection.state_changed degraded:active:refresh:refresh',
     ])
     await engine.refresher.drain()
     expect(await db.adminQuery('app', 'SELECT state FROM connection WHERE id = $1', [connectionId])).toEqual([

@@ -2,8 +2,13 @@
  * What follows from a failed attempt to refresh, as a pure function of the failure and of what the row remembers.
  *
  * Only documented answers of the right provider change what a connection is. An odd refusal is counted, and the third in
- * a row, half an hour or more after the first, ends it. Weather never ends anything. A fault of our own registration
- * touches no connection. A lost answer has exactly one consequence per provider mode:
+ * a row, half an hour or more after the first, ends it; unless so many connections of the app are refused together that it
+ * is the app's trouble and nobody's. Weather never ends anything. A fault of our own registration touches no connection.
+ *
+ * What is unknown is narrow. A request that never left is weather. So is a server error: whether the request was carried
+ * out is open (`maybe_spent`), but somebody answered, so asking again later is safe in every mode. Where the token was spent,
+ * the answer is the documented word, and then `lost_rotation` is the reason. Left are answers that were lost on the way, cut
+ * off or never came, and those have exactly one consequence per mode:
  *
  *     static         the token is unchanged: try again as often as one likes
  *     grace          the old token still works for a moment: try again at once, later as after weather
@@ -18,8 +23,9 @@ import type { Conclusion } from '../vault/attempt'
 import type { CredentialRow } from '../vault/row'
 
 export type Verdict =
-  /** Ask again at once, after the loss was written down. */
-  { readonly kind: 'retry' } | { readonly kind: 'conclude'; readonly conclusion: Conclusion }
+  /** Ask again in the same attempt, after the loss was written down; at once, or after a breath. */
+  | { readonly kind: 'retry'; readonly when: 'now' | 'soon' }
+  | { readonly kind: 'conclude'; readonly conclusion: Conclusion }
 
 export const REJECTIONS_UNTIL_REVOKED = 3
 export const REJECTED_FOR_MS = 30 * 60_000
@@ -28,43 +34,58 @@ const SECOND = 1_000
 const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 
+export interface Circumstances {
+  /** Answers lost or faulted within this attempt, this one included. */
+  readonly lost: number
+  /** Many connections of this app are refused at this time: what is refused now is not this connection's doing. */
+  readonly incident: boolean
+}
+
 /**
  * @param row     counters as of the claim, with losses of this attempt already counted
- * @param lost    answers lost within this attempt, this one included
  * @param random  in [0, 1)
  */
 export function judge(
   failure: TokenFailure,
   mode: RefreshMode,
-  row: Pick<CredentialRow, 'failures' | 'rejections' | 'unknownOutcomes' | 'firstRejectionAgeMs' | 'state'>,
-  lost: number,
+  row: Pick<
+    CredentialRow,
+    'failures' | 'rejections' | 'unknownOutcomes' | 'maybeSpent' | 'firstRejectionAgeMs' | 'state'
+  >,
+  { lost, incident }: Circumstances,
   random: () => number,
 ): Verdict {
   switch (failure.kind) {
     case 'permanent': {
       // After a lost answer the likeliest reason is that the answer held the next token.
-      const reason = row.unknownOutcomes > 0 && mode !== 'static' ? 'lost_rotation' : failure.code
-      return conclude({ state: { to: 'reauthorization_required', reason } })
+      const mayBeLost = mode !== 'static' && (row.unknownOutcomes > 0 || row.maybeSpent)
+      return conclude({
+        state: { to: 'reauthorization_required', reason: mayBeLost ? 'lost_rotation' : failure.code },
+      })
     }
     case 'rejected': {
+      const wasRejected = true
+      if (incident) return conclude({ wasRejected, retryInMs: backoff(REJECTED, row.rejections + 1, random) })
       const rejections = row.rejections + 1
       if (rejections >= REJECTIONS_UNTIL_REVOKED && (row.firstRejectionAgeMs ?? 0) >= REJECTED_FOR_MS)
-        return conclude({ rejections, state: { to: 'revoked', reason: failure.code }, revoke: 'grant' })
-      return conclude({ rejections, retryInMs: backoff(5 * MINUTE, HOUR, rejections, random) })
+        return conclude({ rejections, wasRejected, state: { to: 'revoked', reason: failure.code }, revoke: 'grant' })
+      return conclude({ rejections, wasRejected, retryInMs: backoff(REJECTED, rejections, random) })
     }
     case 'weather':
-      return weather(failure.code, row, random, failure.retryAfterSeconds)
+      return weather(failure, row, random)
     case 'app_fault':
-      return conclude({ retryInMs: backoff(MINUTE, MINUTE, 1, random) })
+      return conclude({ retryInMs: backoff(APP_FAULT, 1, random) })
     case 'unknown_outcome':
       switch (mode) {
         case 'static':
         case 'grace':
-          return lost <= 1 ? { kind: 'retry' } : weather(failure.code, row, random)
+          return lost <= 1 ? { kind: 'retry', when: 'now' } : weather(failure, row, random)
         case 'strict':
-          return row.unknownOutcomes <= 1 ? { kind: 'retry' } : lostRotation
+          if (failure.answered === true) return weather(failure, row, random)
+          // What broke the first answer may still be there a moment later, and this is the last try there is.
+          return row.unknownOutcomes <= 1 ? { kind: 'retry', when: 'soon' } : lostRotation
         case 'family_revoke':
-          return lostRotation
+          return failure.answered === true ? weather(failure, row, random) : lostRotation
       }
   }
 }
@@ -88,25 +109,36 @@ export const lostRotation: Verdict & { kind: 'conclude' } = {
 }
 
 function weather(
-  code: string,
+  failure: { readonly kind: string; readonly code: string; readonly retryAfterSeconds?: number },
   row: Pick<CredentialRow, 'failures' | 'state'>,
   random: () => number,
-  retryAfterSeconds?: number,
 ): Verdict {
   const failures = row.failures + 1
+  const { code, retryAfterSeconds } = failure
   const asked = Number.isFinite(retryAfterSeconds) ? Math.max(retryAfterSeconds ?? 0, 0) * SECOND : 0
   return conclude({
     failures,
-    retryInMs: Math.min(Math.max(backoff(2 * SECOND, 15 * MINUTE, failures, random), asked), HOUR),
+    // On top of what was asked for, so that those who were told the same do not return together.
+    retryInMs: Math.min(asked + backoff(WEATHER, failures, random), HOUR),
+    ...(failure.kind === 'unknown_outcome' ? { maybeSpent: true } : {}),
     ...(failures >= FAILURES_UNTIL_DEGRADED && row.state === 'active'
       ? { state: { to: 'degraded', reason: code } as const }
       : {}),
   })
 }
 
-/** Doubles with each try; the jitter keeps connections that failed together apart. */
-function backoff(first: number, most: number, tries: number, random: () => number): number {
-  return Math.min(first * 2 ** Math.min(tries - 1, 20), most) * (0.75 + 0.5 * random())
+interface Pace {
+  readonly first: number
+  readonly most: number
+  readonly least: number
+}
+const WEATHER: Pace = { first: 4 * SECOND, most: 15 * MINUTE, least: SECOND }
+const REJECTED: Pace = { first: 10 * MINUTE, most: HOUR, least: MINUTE }
+const APP_FAULT: Pace = { first: 2 * MINUTE, most: 2 * MINUTE, least: 30 * SECOND }
+
+/** Full jitter: anything up to a limit that doubles with each try, so that what failed together does not return together. */
+function backoff({ first, most, least }: Pace, tries: number, random: () => number): number {
+  return Math.max(least, random() * Math.min(first * 2 ** Math.min(tries - 1, 20), most))
 }
 
 const conclude = (conclusion: Conclusion): Verdict => ({ kind: 'conclude', conclusion })

@@ -20,7 +20,7 @@ import type { RefreshMode } from '../providers/definition'
 import type { Secret } from '../secret'
 import type { AnswerOf, Attempt, Conclusion, SaveResult, StoredTokens } from '../vault/attempt'
 import type { Credentials, OpenCredential } from '../vault/credential'
-import type { Mirror } from '../vault/mirror'
+import { shownOf, type Mirror, type RefreshEvent } from '../vault/mirror'
 import type { CredentialRow } from '../vault/row'
 import type { Spool } from '../vault/spool'
 import { isUsable, type ConnectionState } from '../vault/state'
@@ -35,6 +35,36 @@ export interface RefreshingClient {
 
 export interface RefreshingProviders {
   get(name: string): RefreshingClient | undefined
+}
+
+/** What one request to a token endpoint came to, as far as the provider app is concerned. */
+export type AttemptOutcome = 'issued' | 'permanent' | 'rejected' | 'weather' | 'app_fault' | 'unknown'
+
+/** The provider apps as a whole: whether one may be asked at all, how fast, and whether a refusal is the app's own trouble. */
+export interface ProviderApps {
+  /** Before a lease is claimed. Closed: nothing is sent. */
+  gate(
+    provider: string,
+    appKey: string,
+  ): Promise<{ readonly open: true } | { readonly open: false; readonly reason: string; readonly retryAfterMs: number }>
+  /** After the answer and before its verdict is written. `incident`: this refusal changes no connection. */
+  report(input: {
+    readonly provider: string
+    readonly appKey: string
+    readonly tenantId: TenantId
+    readonly connectionId: ConnectionId
+    readonly outcome: AttemptOutcome
+    readonly code: string
+    readonly retryAfterSeconds?: number
+  }): Promise<{ readonly incident: boolean }>
+  /** Resolves when a request may go, under the provider's concurrency and rate; `done` once it has come back. */
+  turn(provider: string, appKey: string, signal: AbortSignal): Promise<{ done(): void }>
+}
+
+const ALL_OPEN: ProviderApps = {
+  gate: () => Promise.resolve({ open: true }),
+  report: () => Promise.resolve({ incident: false }),
+  turn: () => Promise.resolve({ done: () => undefined }),
 }
 
 export interface AccessToken {
@@ -73,6 +103,13 @@ export interface Refresher {
     usedGeneration: number,
     refusal?: Refusal,
   ): Promise<AccessToken>
+  /**
+   * Refreshes one connection now if it is still due (`due`), or due or not (`requested`), in the flight that others share.
+   * Backoff, circuit and lease hold as for everybody.
+   *
+   * @throws AppError as `accessToken`; what it means for the connection is in its row by then
+   */
+  refreshOne(tenantId: TenantId, connectionId: ConnectionId, cause: 'due' | 'requested'): Promise<void>
   /** Refreshes up to `limit` connections that are due. @returns how many it looked at */
   refreshDue(limit: number): Promise<number>
   /** Saves answers found in the spool and takes over attempts whose process is gone. For boot and for a schedule. */
@@ -95,6 +132,8 @@ export interface RefreshTiming {
   readonly flightMs: number
   readonly pollMs: number
   readonly pollMaxMs: number
+  /** Before the one resend that a strict provider gets after an answer was lost. */
+  readonly breathMs: number
   /** A token is refreshed when less of its life is left; never more than a tenth of it. */
   readonly marginMs: number
   /** A younger token is not refreshed for being refused. */
@@ -110,6 +149,7 @@ export const REFRESH_TIMING: RefreshTiming = {
   flightMs: 90_000,
   pollMs: 20,
   pollMaxMs: 500,
+  breathMs: 2_000,
   marginMs: 60_000,
   youngMs: 60_000,
 }
@@ -117,6 +157,8 @@ export const REFRESH_TIMING: RefreshTiming = {
 const PARALLEL = 8
 const BLOCKED_MS = 10 * 60_000
 const TROUBLE_MS = 60_000
+/** What is altered does not heal by itself; whoever repairs it need not wait long either. */
+const ALTERED_MS = 15 * 60_000
 
 export interface RefresherDeps {
   readonly credentials: Credentials
@@ -125,6 +167,8 @@ export interface RefresherDeps {
   readonly mirror: Mirror
   readonly journal: Spool
   readonly log: Log
+  /** Circuit, pace and incidents of provider apps. Absent: everything is open. */
+  readonly apps?: ProviderApps
   readonly timing?: Partial<RefreshTiming>
   readonly monotonicMs?: () => number
   readonly random?: () => number
@@ -137,10 +181,10 @@ interface Lease {
   stop(): void
 }
 
-type Cause = 'expiry' | 'due' | 'unauthorized' | 'recovery'
+type Cause = 'expiry' | 'due' | 'requested' | 'unauthorized' | 'recovery'
 
 export function createRefresher(deps: RefresherDeps): Refresher {
-  const { credentials, providers, vaultDb, mirror, journal, log } = deps
+  const { credentials, providers, vaultDb, mirror, journal, log, apps = ALL_OPEN } = deps
   const { monotonicMs = () => performance.now(), random = Math.random } = deps
   const timing = { ...REFRESH_TIMING, ...deps.timing }
   const owner = `${hostname().slice(0, 40)}:${process.pid}:${randomBytes(6).toString('hex')}`
@@ -156,6 +200,7 @@ export function createRefresher(deps: RefresherDeps): Refresher {
       // Only what was opened is known to have the generation that its row claims.
       if (opened.generation > minGeneration && opened.accessToken !== undefined)
         raiseFloor(tenantId, connectionId, opened)
+      credentials.touch(tenantId, connectionId)
       if (!isExpiring(opened, timing)) return usable(opened)
       try {
         await shared(tenantId, connectionId, { after: opened.generation, minGeneration, cause: 'expiry' })
@@ -188,25 +233,13 @@ export function createRefresher(deps: RefresherDeps): Refresher {
       return usable(opened)
     },
 
+    refreshOne,
+
     async refreshDue(limit) {
       const due = await vaultDb.global.$queryRaw<
         DueWire[]
       >`SELECT tenant_id, connection_id FROM due_refreshes(${limit}::integer)`
-      await inParallel(due.map(idsOf), async ({ tenantId, connectionId }) => {
-        const floor = await mirror.floor(tenantId, connectionId)
-        // Nobody may use it, so its grant is not kept fresh either.
-        if (floor !== undefined && floor.access !== 'allowed')
-          return credentials.postponeRefresh(tenantId, connectionId, BLOCKED_MS)
-        const row = await credentials.read(tenantId, connectionId)
-        if (row === undefined || row.refreshInMs === null || row.refreshInMs > 0 || !isUsable(row.state)) return
-        await flight(tenantId, connectionId, { after: row.generation, minGeneration: 0, cause: 'due' }).catch(
-          async (error: unknown) => {
-            // Whatever it is, one connection's trouble must not hold the head of the queue.
-            await credentials.postponeRefresh(tenantId, connectionId, TROUBLE_MS)
-            throw error
-          },
-        )
-      })
+      await inParallel(due.map(idsOf), ({ tenantId, connectionId }) => refreshOne(tenantId, connectionId, 'due'))
       return due.length
     },
 
@@ -232,6 +265,23 @@ export function createRefresher(deps: RefresherDeps): Refresher {
       while (flights.size + background.size > 0) await Promise.allSettled([...flights.values(), ...background])
       await credentials.settled()
     },
+  }
+
+  async function refreshOne(tenantId: TenantId, connectionId: ConnectionId, cause: 'due' | 'requested'): Promise<void> {
+    const floor = await mirror.floor(tenantId, connectionId)
+    // Nobody may use it, so its grant is not kept fresh either.
+    if (floor !== undefined && floor.access !== 'allowed')
+      return credentials.postponeRefresh(tenantId, connectionId, BLOCKED_MS)
+    const row = await credentials.read(tenantId, connectionId)
+    if (row === undefined) throw notFound()
+    if (cause === 'due' && (row.refreshInMs === null || row.refreshInMs > 0 || !isUsable(row.state))) return
+    await flight(tenantId, connectionId, { after: row.generation, minGeneration: 0, cause }).catch(
+      async (error: unknown) => {
+        // Whatever it is, one connection's trouble must not hold the head of the queue.
+        await credentials.postponeRefresh(tenantId, connectionId, TROUBLE_MS)
+        throw error
+      },
+    )
   }
 
   // ------------------------------------------------------------------------------------------------ single flight
@@ -280,16 +330,60 @@ export function createRefresher(deps: RefresherDeps): Refresher {
       if (row.leaseOwner === null || (row.leaseLeftMs ?? 0) <= 0) {
         // Its process died after the answer came: on this machine the answer is still there.
         if (row.attemptId !== null && (await replay(row.attemptId))) continue
-        const askedAt = monotonicMs()
-        const attempt = await credentials.attempts.claim(row, owner, timing.leaseMs)
-        if (attempt !== undefined) {
-          await refresh(attempt, askedAt)
-          continue // the row, not this process's memory, says what came of it
+        const gate = await apps.gate(row.provider, row.providerApp)
+        if (!gate.open) {
+          // Not an attempt any more, and found by its date again.
+          if (row.leaseOwner !== null) await credentials.attempts.dropLease(row)
+          throw new AppError(
+            'provider.unavailable',
+            'The provider does not renew access at the moment. Try again later.',
+            {
+              retryAfterSeconds: Math.ceil(gate.retryAfterMs / 1_000),
+              internal: { reason: gate.reason },
+            },
+          )
+        }
+        // The turn comes before the lease: whoever dies while queueing leaves nothing behind.
+        const turn = await turnOf(row, until)
+        try {
+          const askedAt = monotonicMs()
+          const attempt = await credentials.attempts.claim(row, owner, timing.leaseMs)
+          if (attempt !== undefined) {
+            await refresh(attempt, askedAt, wanted.cause, turn)
+            continue // the row, not this process's memory, says what came of it
+          }
+        } finally {
+          turn.done()
         }
       }
       await pause(Math.min(timing.pollMs * 2 ** Math.min(poll, 10), timing.pollMaxMs) * (0.5 + random()))
     }
     throw new AppError('provider.unavailable', 'Another process is refreshing this access. Try again shortly.')
+  }
+
+  /** A place in the queue to the provider; given back once, as soon as the provider has answered. */
+  async function turnOf(row: CredentialRow, until: number): Promise<{ done(): void }> {
+    const signal = AbortSignal.timeout(Math.max(1, Math.floor(until - monotonicMs())))
+    try {
+      const turn = await apps.turn(row.provider, row.providerApp, signal)
+      let isDone = false
+      return {
+        done() {
+          if (isDone) return
+          isDone = true
+          turn.done()
+        },
+      }
+    } catch (error) {
+      throw new AppError(
+        'provider.unavailable',
+        'Too many accounts are being refreshed at this moment. Try again shortly.',
+        {
+          cause: error,
+          retryAfterSeconds: 5,
+        },
+      )
+    }
   }
 
   async function load(tenantId: TenantId, connectionId: ConnectionId, minGeneration: number): Promise<CredentialRow> {
@@ -301,66 +395,112 @@ export function createRefresher(deps: RefresherDeps): Refresher {
 
   // ---------------------------------------------------------------------------------------------------- one attempt
 
-  async function refresh(attempt: Attempt, claimedAt: number): Promise<void> {
+  async function refresh(attempt: Attempt, claimedAt: number, cause: Cause, turn: { done(): void }): Promise<void> {
     const lease = keepLease(attempt, claimedAt)
     ownAttempts.add(attempt.id)
     try {
-      await spend(attempt, lease)
+      await spend(attempt, lease, cause, turn)
     } finally {
       lease.stop()
       ownAttempts.delete(attempt.id)
     }
   }
 
-  async function spend(attempt: Attempt, lease: Lease): Promise<void> {
+  async function spend(attempt: Attempt, lease: Lease, cause: Cause, turn: { done(): void }): Promise<void> {
     const { row } = attempt
+    const untried = { cause, outcome: 'not_tried', latencyMs: null } as const
     const client = providers.get(row.provider)
     if (client === undefined || client.app.key !== row.providerApp) {
-      await conclude(attempt, { retryInMs: 60_000 })
+      await conclude(attempt, { retryInMs: TROUBLE_MS }, { ...untried, code: 'app_missing' })
       throw new AppError('provider.misconfigured', 'The provider app of this connection is not set up here.')
     }
     const mode = client.definition.refreshMode
     if (!mayResend(mode, row.unknownOutcomes)) {
-      await conclude(attempt, lostRotation.conclusion)
+      await conclude(attempt, lostRotation.conclusion, { ...untried, code: 'lost_rotation' })
       throw reconnect()
     }
-    const refreshToken = await ready(attempt)
+    const refreshToken = await ready(attempt, untried)
     let { unknownOutcomes } = row
+    const startedAt = monotonicMs()
     for (let lost = 0; ;) {
       // Whoever slept past its lease may be about to send a token that another process has spent since.
       if (!(await lease.isOurs())) return
-      const result = await ask(client, refreshToken, attempt)
+      const result = await ask(client, refreshToken, attempt, cause)
+      const latencyMs = monotonicMs() - startedAt
       if (result.kind === 'issued') {
-        await keep(attempt, merge(row, refreshToken, result.tokens))
+        turn.done()
+        inBackground(async () => {
+          await tell(attempt, 'issued', 'issued')
+        })
+        await keep(attempt, merge(row, refreshToken, result.tokens), { cause, latencyMs })
         return
       }
       if (result.kind === 'unknown_outcome') {
         lost += 1
-        unknownOutcomes += 1
-        const counted = await credentials.attempts.countUnknown(attempt, unknownOutcomes, timing.leaseMs)
-        if (!counted) return
+        if (result.answered !== true) {
+          unknownOutcomes += 1
+          const counted = await credentials.attempts.countUnknown(attempt, unknownOutcomes, timing.leaseMs)
+          if (!counted) return
+        }
       }
-      const verdict = judge(result, mode, { ...row, unknownOutcomes }, lost, random)
-      if (verdict.kind === 'retry') continue
+      const incident = await tell(attempt, outcomeOf(result), result.code, retryAfterOf(result))
+      const verdict = judge(result, mode, { ...row, unknownOutcomes }, { lost, incident }, random)
+      if (verdict.kind === 'retry') {
+        if (verdict.when === 'soon') await pause(timing.breathMs * (0.5 + random()))
+        continue
+      }
+      turn.done()
       log.warn({ connectionId: row.connectionId, kind: result.kind, failure: result.code }, 'A refresh failed.')
+      const event = { cause, outcome: result.kind, code: result.code, latencyMs }
       // When somebody else was first, theirs is what counts: the caller reads the row again.
-      if (!(await conclude(attempt, verdict.conclusion))) return
+      if (!(await conclude(attempt, verdict.conclusion, event))) return
       throw failureOf(result, verdict.conclusion)
     }
   }
 
+  /** What the app as a whole learns of an answer. @returns whether a rejection is to be held against the connection */
+  async function tell(
+    { tenantId, connectionId, row }: Attempt,
+    outcome: AttemptOutcome,
+    code: string,
+    retryAfterSeconds?: number,
+  ): Promise<boolean> {
+    try {
+      const { incident } = await apps.report({
+        provider: row.provider,
+        appKey: row.providerApp,
+        tenantId,
+        connectionId,
+        outcome,
+        code,
+        ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+      })
+      return incident
+    } catch (error) {
+      logFailure(error)
+      return true // when nobody can say whose trouble it is, it is not the connection's
+    }
+  }
+
   /** Everything that can fail without the provider fails here, before a token is spent. */
-  async function ready(attempt: Attempt): Promise<Secret> {
+  async function ready(attempt: Attempt, untried: Omit<Tried, 'code'>): Promise<Secret> {
     try {
       await journal.prepare(answerOf(attempt))
       return await credentials.openRefreshToken(attempt.row)
     } catch (error) {
-      await conclude(attempt, { retryInMs: TROUBLE_MS }).catch(logFailure)
+      const code = error instanceof AppError ? error.code : 'internal'
+      const retryInMs = code === 'vault.unreadable' ? ALTERED_MS : TROUBLE_MS
+      await conclude(attempt, { retryInMs }, { ...untried, code }).catch(logFailure)
       throw error
     }
   }
 
-  async function ask(client: RefreshingClient, refreshToken: Secret, attempt: Attempt): Promise<RefreshResult> {
+  async function ask(
+    client: RefreshingClient,
+    refreshToken: Secret,
+    attempt: Attempt,
+    cause: Cause,
+  ): Promise<RefreshResult> {
     const lost = { kind: 'unknown_outcome', code: 'deadline' } as const
     const answer = client
       .refresh(refreshToken, { signal: AbortSignal.timeout(timing.providerMs) })
@@ -373,7 +513,8 @@ export function createRefresher(deps: RefresherDeps): Refresher {
       inBackground(async () => {
         // Should it come after all, it is the newest token there is.
         const late = await answer
-        if (late.kind === 'issued') await keep(attempt, merge(attempt.row, refreshToken, late.tokens))
+        if (late.kind === 'issued')
+          await keep(attempt, merge(attempt.row, refreshToken, late.tokens), { cause, latencyMs: null })
       })
     return result.kind === 'issued' && result.tokens.accessToken.reveal() === ''
       ? { kind: 'unknown_outcome', code: 'empty_access_token' }
@@ -381,7 +522,11 @@ export function createRefresher(deps: RefresherDeps): Refresher {
   }
 
   /** Journal, save, and only then is the token anybody's. */
-  async function keep(attempt: Attempt, tokens: StoredTokens): Promise<void> {
+  async function keep(
+    attempt: Attempt,
+    tokens: StoredTokens,
+    event: { readonly cause: Cause; readonly latencyMs: number | null },
+  ): Promise<void> {
     const answer = answerOf(attempt)
     await journal.write(answer, tokens).catch((error: unknown) => {
       log.error(
@@ -390,12 +535,9 @@ export function createRefresher(deps: RefresherDeps): Refresher {
       )
     })
     const saved = await save(answer, tokens)
-    if (saved.kind === 'saved') {
-      raiseFloor(answer.tenantId, answer.connectionId, {
-        generation: saved.generation,
-        grantedScopes: tokens.grantedScopes ?? attempt.row.grantedScopes,
-      })
-    } else await discard(answer, tokens, saved)
+    if (saved.kind === 'saved')
+      report(saved.row, { ...event, outcome: 'issued', code: null }, tokens.grantedScopes ?? attempt.row.grantedScopes)
+    else await discard(answer, tokens, saved)
     await journal.remove(answer.attemptId).catch(logFailure)
   }
 
@@ -440,18 +582,37 @@ export function createRefresher(deps: RefresherDeps): Refresher {
     const result = await credentials.attempts.save(answer, tokens, 'recovery')
     if (result.kind === 'busy') return false
     if (result.kind === 'superseded') await discard(answer, tokens, result)
-    else
-      raiseFloor(answer.tenantId, answer.connectionId, {
-        generation: result.generation,
-        grantedScopes: tokens.grantedScopes,
-      })
+    else report(result.row, { cause: 'recovery', outcome: 'issued', code: null, latencyMs: null }, tokens.grantedScopes)
     await journal.remove(answer.attemptId)
     credentials.evict(answer.tenantId, answer.connectionId)
     return result.kind === 'saved'
   }
 
-  function conclude(attempt: Attempt, conclusion: Conclusion): Promise<boolean> {
-    return credentials.attempts.conclude(attempt, conclusion)
+  /** @returns false when the attempt was superseded */
+  async function conclude(attempt: Attempt, conclusion: Conclusion, tried: Tried): Promise<boolean> {
+    const row = await credentials.attempts.conclude(attempt, conclusion, tried.cause)
+    if (row !== undefined) report(row, tried)
+    return row !== undefined
+  }
+
+  /** What people see of it. The vault has committed; nobody waits for this and nobody fails by it. */
+  function report(row: CredentialRow, tried: Tried, grantedScopes?: readonly string[] | null): void {
+    const { tenantId, connectionId, generation } = row
+    const floor = grantedScopes === undefined ? undefined : { generation, grantedScopes }
+    const event: RefreshEvent = { ...tried, at: row.updatedAt, generation }
+    inBackground(async () => {
+      try {
+        await mirror.report(tenantId, connectionId, {
+          shown: shownOf(row),
+          event,
+          ...(floor === undefined ? {} : { floor }),
+        })
+        if (floor !== undefined) rememberFloor(`${tenantId}/${connectionId}`, generation)
+      } catch (error) {
+        if (floor !== undefined) raiseFloor(tenantId, connectionId, floor) // what guards must not fail with what is shown
+        throw error
+      }
+    })
   }
 
   // ------------------------------------------------------------------------------------------- tokens without refresh
@@ -461,6 +622,7 @@ export function createRefresher(deps: RefresherDeps): Refresher {
     if (refusal.documented !== undefined || (row.accessLeftMs !== null && row.accessLeftMs <= 0))
       await credentials.setState(row.tenantId, row.connectionId, 'reauthorization_required', {
         reason: `token_${refusal.documented ?? 'expired'}`,
+        cause: 'unauthorized',
       })
     throw reconnect()
   }
@@ -468,7 +630,10 @@ export function createRefresher(deps: RefresherDeps): Refresher {
   async function expireForGood(row: CredentialRow): Promise<void> {
     // Within the margin of its end it is still good for this call.
     if (row.accessLeftMs === null || row.accessLeftMs > 0) return
-    await credentials.setState(row.tenantId, row.connectionId, 'reauthorization_required', { reason: 'token_expired' })
+    await credentials.setState(row.tenantId, row.connectionId, 'reauthorization_required', {
+      reason: 'token_expired',
+      cause: 'expiry',
+    })
     throw reconnect()
   }
 
@@ -505,8 +670,7 @@ export function createRefresher(deps: RefresherDeps): Refresher {
   ): void {
     const name = `${tenantId}/${connectionId}`
     if ((floorSeen.get(name) ?? 0) >= to.generation) return
-    if (floorSeen.size >= 50_000) floorSeen.clear()
-    floorSeen.set(name, to.generation)
+    rememberFloor(name, to.generation)
     inBackground(async () => {
       try {
         await mirror.raiseFloor(tenantId, connectionId, to.generation, to.grantedScopes)
@@ -515,6 +679,11 @@ export function createRefresher(deps: RefresherDeps): Refresher {
         throw error
       }
     })
+  }
+
+  function rememberFloor(name: string, generation: number): void {
+    if (floorSeen.size >= 50_000) floorSeen.clear()
+    floorSeen.set(name, generation)
   }
 
   function inBackground(work: () => Promise<void>): void {
@@ -541,6 +710,17 @@ export function createRefresher(deps: RefresherDeps): Refresher {
     await Promise.all(Array.from({ length: Math.min(PARALLEL, items.length) }, worker))
   }
 }
+
+/** How an attempt ended, for the history. */
+type Tried = Pick<RefreshEvent, 'outcome' | 'code' | 'latencyMs'> & { readonly cause: Cause }
+
+function outcomeOf(failure: TokenFailure): AttemptOutcome {
+  if (failure.kind !== 'unknown_outcome') return failure.kind
+  return failure.answered === true ? 'weather' : 'unknown'
+}
+
+const retryAfterOf = (failure: TokenFailure): number | undefined =>
+  failure.kind === 'weather' || failure.kind === 'unknown_outcome' ? failure.retryAfterSeconds : undefined
 
 interface DueWire {
   readonly tenant_id: string

@@ -10,7 +10,13 @@ import { createAppDb } from '../db/app-db'
 import { createVaultDb } from '../db/vault-db'
 import { createLog } from '../log'
 import type { RefreshMode } from '../providers/definition'
-import { createRefresher, type Refresher, type RefreshingProviders, type RefreshTiming } from '../refresh/refresher'
+import {
+  type ProviderApps,
+  createRefresher,
+  type Refresher,
+  type RefreshingProviders,
+  type RefreshTiming,
+} from '../refresh/refresher'
 import { createCredentials, type Credentials } from '../vault/credential'
 import type { IntegrityAlarm } from '../vault/integrity'
 import { createMirror } from '../vault/mirror'
@@ -46,6 +52,7 @@ export async function createEngine(
   options: EngineOptions,
   wrapJournal = (journal: Spool) => journal,
   wrapProviders = (providers: RefreshingProviders) => providers,
+  apps?: ProviderApps,
 ): Promise<Engine> {
   const appDb = createAppDb(options.appUrl, { max: options.max })
   const vaultDb = createVaultDb(options.vaultUrl, { max: options.max })
@@ -65,7 +72,16 @@ export async function createEngine(
     createSpool({ folder: options.spoolDir ?? path.join(options.dataDir, 'spool'), keys, log, onIntegrityAlarm }),
   )
   const providers = wrapProviders(createTestProviders(options.tokenUrl, options.mode))
-  const refresher = createRefresher({ credentials, providers, vaultDb, mirror, journal, log, timing: options.timing })
+  const refresher = createRefresher({
+    credentials,
+    providers,
+    vaultDb,
+    mirror,
+    journal,
+    log,
+    timing: options.timing,
+    ...(apps === undefined ? {} : { apps }),
+  })
   return {
     credentials,
     refresher,

@@ -10,13 +10,13 @@ import type { VaultDb, VaultTx } from '../db/vault-db'
 import { newId, type ConnectionId, type Id, type TenantId } from '../ids'
 import type { Secret } from '../secret'
 import type { Integrity } from './integrity'
-import type { AuditActor } from '../audit/record'
 import { recordEvent, SYSTEM } from './outbox'
 import { insertRevocation, type RevocationScope, type SealedRevocation } from './revocation'
 import { lockRow, readRow, type CredentialRow } from './row'
 import { openField, sealFields, type CredentialPlace, type SealedColumns } from './sealing'
-import { endsAttempts, isUsable, mayChange, type ConnectionState } from './state'
+import { endsAttempts, isUsable, type ConnectionState } from './state'
 import type { TenantKeys } from './tenant-keys'
+import { changeState, type StateChange } from './transition'
 
 /** What is stored of a token answer. */
 export interface StoredTokens {
@@ -48,7 +48,7 @@ export interface AnswerOf {
 
 export type SaveResult =
   /** This answer is what the vault holds now. */
-  | { readonly kind: 'saved'; readonly generation: number }
+  | { readonly kind: 'saved'; readonly generation: number; readonly row: CredentialRow }
   /** Somebody else's attempt is under way; ask again. */
   | { readonly kind: 'busy' }
   /** The credential went on or ended without this answer. */
@@ -61,7 +61,10 @@ export interface Conclusion {
   readonly revoke?: RevocationScope
   readonly failures?: number
   readonly rejections?: number
-  readonly unknownOutcomes?: number
+  /** It was refused oddly, whether or not that counts against this credential. */
+  readonly wasRejected?: true
+  /** The provider failed, perhaps after the deed. */
+  readonly maybeSpent?: true
   /** When to try again at the earliest. */
   readonly retryInMs?: number
 }
@@ -77,8 +80,13 @@ export interface Attempts {
   save(answer: AnswerOf, tokens: StoredTokens, cause: 'refresh' | 'recovery'): Promise<SaveResult>
   /** Clears a lease that ran out on a credential that is not to be refreshed; what its attempt came to stays unknown. */
   dropLease(row: CredentialRow): Promise<void>
-  /** Ends the attempt without new tokens. False when it was superseded: nothing changed. */
-  conclude(attempt: Attempt, conclusion: Conclusion): Promise<boolean>
+  /**
+   * Ends the attempt without new tokens. The row is read again under its lock: undefined when the attempt was superseded,
+   * and then nothing changed.
+   *
+   * @returns the row as it is afterwards
+   */
+  conclude(attempt: Attempt, conclusion: Conclusion, cause: string): Promise<CredentialRow | undefined>
 }
 
 const YEAR_MS = 365 * 86_400_000
@@ -151,54 +159,56 @@ export function createAttempts(deps: {
       const before = await vaultDb.tenant(tenantId, (tx) => readRow(tx, tenantId, connectionId))
       if (before === undefined) return { kind: 'superseded', state: undefined }
       if (before.generation > generation && (await holds(before, tokens)))
-        return { kind: 'saved', generation: before.generation } // an earlier try was committed without our hearing of it
+        return { kind: 'saved', generation: before.generation, row: before } // an earlier try was committed without our hearing of it
       if (before.generation !== generation || !mayTake(before, answer)) return refusal(before, answer)
       const place = { ...placeOf(before), generation: generation + 1 }
       const columns = await sealTokens(keys, place, tokens)
-      const result = await vaultDb.tenant(
-        tenantId,
-        async (tx): Promise<SaveResult & { change?: StateChange | null }> => {
-          const row = await lockRow(tx, tenantId, connectionId)
-          if (row === undefined) return { kind: 'superseded', state: undefined }
-          if (row.generation !== generation || !mayTake(row, answer) || !isSamePlace(row, before))
-            return refusal(row, answer)
-          const state = row.state === 'suspended' ? 'suspended' : 'active'
-          await storeTokens(tx, { ...place, ...columns }, tokens, clock, random)
-          await recordEvent(tx, clock, { ...answer, action: 'connection.refreshed', actor: SYSTEM, reason: cause })
-          const change = state === row.state ? null : await writeState(tx, clock, row, { to: state, reason: cause })
-          return { kind: 'saved', generation: generation + 1, change }
-        },
-      )
-      if (result.kind !== 'saved') return result
-      onChange(answer, result.change ?? null)
-      return { kind: 'saved', generation: result.generation }
+      const result = await vaultDb.tenant(tenantId, async (tx) => {
+        const row = await lockRow(tx, tenantId, connectionId)
+        if (row === undefined) return { saved: { kind: 'superseded', state: undefined } as const, change: null }
+        if (row.generation !== generation || !mayTake(row, answer) || !isSamePlace(row, before))
+          return { saved: refusal(row, answer), change: null }
+        const state = row.state === 'suspended' ? 'suspended' : 'active'
+        await storeTokens(tx, { ...place, ...columns }, tokens, clock, random)
+        await recordEvent(tx, clock, { ...answer, action: 'connection.refreshed', actor: SYSTEM, reason: cause })
+        const change =
+          state === row.state
+            ? null
+            : await changeState(tx, clock, { ...row, generation: generation + 1 }, { to: state, reason: cause, cause })
+        const after = await readRow(tx, tenantId, connectionId)
+        return { saved: { kind: 'saved', generation: generation + 1, row: after ?? row } as const, change }
+      })
+      if (result.saved.kind === 'saved') onChange(answer, result.change)
+      return result.saved
     },
 
-    async conclude(attempt, conclusion) {
+    async conclude(attempt, conclusion, cause) {
       const { tenantId, connectionId, generation, id } = attempt
-      const { state, failures, rejections, unknownOutcomes, retryInMs } = conclusion
+      const { state, failures, rejections, wasRejected, maybeSpent, retryInMs } = conclusion
       const revocation =
         conclusion.revoke === undefined ? undefined : await revocationOf(attempt.row, conclusion.revoke)
-      const change = await vaultDb.tenant(tenantId, async (tx) => {
+      const ended = await vaultDb.tenant(tenantId, async (tx) => {
         const row = await lockRow(tx, tenantId, connectionId)
         if (row?.generation !== generation || row.attemptId !== id) return undefined
         const counted = rejections !== undefined && rejections > 0
         await tx.$executeRaw`
           UPDATE credential SET lease_owner = NULL, lease_until = NULL, attempt_id = NULL, attempt_started_at = NULL,
               failures = ${failures ?? row.failures}, rejections = ${rejections ?? row.rejections},
-              unknown_outcomes = ${unknownOutcomes ?? row.unknownOutcomes},
+              maybe_spent = maybe_spent OR ${maybeSpent === true},
+              rejected_at = CASE WHEN ${wasRejected === true} THEN clock_timestamp() ELSE rejected_at END,
               first_rejection_at = CASE WHEN ${counted} THEN COALESCE(first_rejection_at, clock_timestamp()) ELSE first_rejection_at END,
               refresh_at = CASE WHEN ${retryInMs === undefined} THEN refresh_at
                                 ELSE clock_timestamp() + ${retryInMs ?? 0} * interval '1 millisecond' END,
               updated_at = clock_timestamp()
            WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId}`
-        const written = state === undefined || state.to === row.state ? null : await writeState(tx, clock, row, state)
-        if (written !== null && revocation !== undefined) await insertRevocation(tx, revocation)
-        return written
+        const change =
+          state === undefined || state.to === row.state ? null : await changeState(tx, clock, row, { ...state, cause })
+        if (change !== null && revocation !== undefined) await insertRevocation(tx, revocation)
+        return { change, row: (await readRow(tx, tenantId, connectionId)) ?? row }
       })
-      if (change === undefined) return false
-      onChange(attempt, change)
-      return true
+      if (ended === undefined) return undefined
+      onChange(attempt, ended.change)
+      return ended.row
     },
   }
 
@@ -280,7 +290,8 @@ export async function storeTokens(
         refresh_at = clock_timestamp() + ${dueMs}::float8 * interval '1 millisecond',
         granted_scopes = COALESCE(${tokens.grantedScopes === null ? null : [...tokens.grantedScopes]}::text[], granted_scopes),
         lease_owner = NULL, lease_until = NULL, attempt_id = NULL, attempt_started_at = NULL,
-        unknown_outcomes = 0, failures = 0, rejections = 0, first_rejection_at = NULL, updated_at = clock_timestamp()
+        unknown_outcomes = 0, maybe_spent = false, failures = 0, rejections = 0, first_rejection_at = NULL, rejected_at = NULL,
+        updated_at = clock_timestamp()
      WHERE tenant_id = ${next.tenantId} AND connection_id = ${next.connectionId}`
 }
 
@@ -305,38 +316,4 @@ export function lifetimes(
     // Half to four fifths of a lifetime, so that tokens made together are not refreshed together.
     dueMs: accessMs === null || tokens.refreshToken === null ? null : accessMs * (0.5 + 0.3 * random()),
   }
-}
-
-export interface StateChange {
-  readonly state: ConnectionState
-  readonly reason: string
-  readonly at: Date
-}
-
-/** The one write of a state. The caller holds the row's lock and has `row` from under it. */
-export async function writeState(
-  tx: VaultTx,
-  clock: Clock,
-  row: CredentialRow,
-  change: { readonly to: ConnectionState; readonly reason: string; readonly actor?: AuditActor },
-): Promise<StateChange | null> {
-  if (!mayChange(row.state, change.to)) return null
-  const isEnd = endsAttempts(change.to)
-  const rows = await tx.$queryRaw<{ state_at: Date }[]>`
-    UPDATE credential SET state = ${change.to}, state_reason = ${change.reason}, state_at = clock_timestamp(), updated_at = clock_timestamp(),
-        lease_owner = CASE WHEN ${isEnd} THEN NULL ELSE lease_owner END, lease_until = CASE WHEN ${isEnd} THEN NULL ELSE lease_until END,
-        attempt_id = CASE WHEN ${isEnd} THEN NULL ELSE attempt_id END,
-        attempt_started_at = CASE WHEN ${isEnd} THEN NULL ELSE attempt_started_at END
-     WHERE tenant_id = ${row.tenantId} AND connection_id = ${row.connectionId} RETURNING state_at`
-  await recordEvent(tx, clock, {
-    tenantId: row.tenantId,
-    connectionId: row.connectionId,
-    action: 'connection.state_changed',
-    actor: change.actor ?? SYSTEM,
-    reason: `${change.to}:${change.reason}`
-      .toLowerCase()
-      .replaceAll(/[^a-z0-9_.:-]/g, '_')
-      .slice(0, 64),
-  })
-  return { state: change.to, reason: change.reason, at: rows[0]?.state_at ?? clock.now() }
 }

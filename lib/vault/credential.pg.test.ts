@@ -278,7 +278,7 @@ describe('an attempt', () => {
     expect(quick.row.unknownOutcomes).toBe(1)
     const answer = { ...at, attemptId: slow.id, generation: slow.generation }
     expect(await attempts.save(answer, tokens('late'), 'refresh')).toEqual({ kind: 'busy' })
-    expect(await attempts.conclude(slow, { state: { to: 'revoked', reason: 'x' } })).toBe(false)
+    expect(await attempts.conclude(slow, { state: { to: 'revoked', reason: 'x' } }, 'due')).toBeUndefined()
     expect(await attempts.renew(slow, 10_000)).toBe(false)
     expect(await attempts.countUnknown(slow, 5, 10_000)).toBe(false)
     expect(await row(at.connectionId)).toMatchObject({
@@ -288,7 +288,7 @@ describe('an attempt', () => {
       unknown_outcomes: 1,
     })
     const quickAnswer = { ...at, attemptId: quick.id, generation: 1 }
-    expect(await attempts.save(quickAnswer, tokens('quick'), 'refresh')).toEqual({ kind: 'saved', generation: 2 })
+    expect(await attempts.save(quickAnswer, tokens('quick'), 'refresh')).toMatchObject({ kind: 'saved', generation: 2 })
     expect(await attempts.save(answer, tokens('late'), 'refresh')).toEqual({ kind: 'superseded', state: 'active' })
     expect((await openAt(at)).accessToken?.reveal()).toBe('access-quick')
   })
@@ -300,7 +300,7 @@ describe('an attempt', () => {
     const attempt = (await attempts.claim((await credentials.read(at.tenantId, at.connectionId))!, 'me', 10_000))!
     const answer = { ...at, attemptId: attempt.id, generation: 1 }
     for (let i = 0; i < 3; i += 1)
-      expect(await attempts.save(answer, tokens('once'), 'refresh')).toEqual({ kind: 'saved', generation: 2 })
+      expect(await attempts.save(answer, tokens('once'), 'refresh')).toMatchObject({ kind: 'saved', generation: 2 })
     const events = await db.adminQuery('vault', `SELECT record FROM audit_outbox WHERE tenant_id = $1`, [at.tenantId])
     expect(events).toMatchObject([{ record: { action: 'connection.refreshed', connectionId: at.connectionId } }])
   })
@@ -341,7 +341,10 @@ describe('states', () => {
       `SELECT record->>'reason' AS reason FROM audit_outbox WHERE tenant_id = $1 ORDER BY id`,
       [at.tenantId],
     )
-    expect(events.map(({ reason }) => reason)).toEqual(['suspended:test', 'disconnected:test'])
+    expect(events.map(({ reason }) => reason)).toEqual([
+      'active:suspended:test:request',
+      'suspended:disconnected:test:request',
+    ])
   })
 
   it('destroy deletes every sealed value, and the revocation has the tokens', async () => {

@@ -12,7 +12,7 @@ import type { AuditActor } from '../audit/record'
 import type { Clock } from '../clock'
 import type { VaultDb } from '../db/vault-db'
 import { AppError, notFound } from '../errors'
-import type { ConnectionId, TenantId } from '../ids'
+import { brand, type ConnectionId, type TenantId } from '../ids'
 import type { Log } from '../log'
 import { Secret } from '../secret'
 import {
@@ -21,15 +21,13 @@ import {
   sealTokens,
   storeTokens,
   lifetimes,
-  writeState,
   type Attempts,
-  type StateChange,
   type StoredTokens,
 } from './attempt'
 import { createCredentialCache } from './cache'
 import { createIntegrity, refuseRollback, type OnIntegrityAlarm } from './integrity'
-import type { Mirror } from './mirror'
-import { SYSTEM } from './outbox'
+import { shownOf, type Mirror } from './mirror'
+import { recordEvent, SYSTEM } from './outbox'
 import { lockRow, readRow, type CredentialRow } from './row'
 import {
   createRevocations,
@@ -43,6 +41,8 @@ import {
 import { openField } from './sealing'
 import { isUsable, mayChange, type ConnectionState } from './state'
 import type { TenantKeys } from './tenant-keys'
+import { changeState, type StateChange } from './transition'
+import type { Usage } from './usage'
 
 export interface OpenCredential {
   readonly state: ConnectionState
@@ -103,8 +103,26 @@ export interface Credentials {
     tenantId: TenantId,
     connectionId: ConnectionId,
     to: ConnectionState,
-    cause: { readonly reason: string; readonly actor?: AuditActor; readonly revoke?: RevocationScope },
+    cause: {
+      readonly reason: string
+      readonly cause?: string
+      readonly actor?: AuditActor
+      readonly revoke?: RevocationScope
+    },
   ): Promise<{ changed: boolean; state: ConnectionState | undefined }>
+  /**
+   * Takes a revocation back within its week: active again, due for a refresh, its counters at nought, and what was still to
+   * be said to the provider is not said. The application's own block is lifted by the caller.
+   *
+   * @returns false when it is not revoked, or when nothing is left to restore
+   */
+  restore(tenantId: TenantId, connectionId: ConnectionId, actor: AuditActor): Promise<boolean>
+  /** Destroys what revoked credentials held when their week is over. @returns how many */
+  shredDue(limit: number): Promise<number>
+  /** Shows people the states they were not shown yet. @returns how many */
+  showPending(limit: number): Promise<number>
+  /** Shows people, in the background, what the vault holds now: for a connection that was just made. */
+  show(tenantId: TenantId, connectionId: ConnectionId): void
   /**
    * Deletes the sealed tokens and their key; the row stays as the evidence. With `revoke`, the tokens move into the
    * revocation queue in the same transaction; if they cannot be read any more, the deletion goes on without.
@@ -125,6 +143,8 @@ export interface Credentials {
   postponeRefresh(tenantId: TenantId, connectionId: ConnectionId, delayMs: number): Promise<void>
   /** Forgets what this process remembers of the connection: call it when it is blocked or revoked. */
   evict(tenantId: TenantId, connectionId: ConnectionId): void
+  /** Notes that a call uses the credential. Costs nothing now; written later, with others. */
+  touch(tenantId: TenantId, connectionId: ConnectionId): void
   readonly attempts: Attempts
   readonly revocations: Revocations
   /** Resolves when what follows commits in the background (copies in the application database) is done. */
@@ -140,6 +160,7 @@ export function createCredentials(deps: {
   readonly clock: Clock
   readonly log: Log
   readonly onIntegrityAlarm: OnIntegrityAlarm
+  readonly usage?: Usage
   readonly monotonicMs?: () => number
   readonly random?: () => number
 }): Credentials {
@@ -156,10 +177,25 @@ export function createCredentials(deps: {
       .finally(() => background.delete(task))
     background.add(task)
   }
+  /** A state is owed until it is copied: whoever dies in between, the next scan finds it. */
+  const copyState = async (tenantId: TenantId, connectionId: string, change: Omit<StateChange, 'from'>) => {
+    await mirror.copyState(tenantId, connectionId, change)
+    await vaultDb.tenant(
+      tenantId,
+      (tx) => tx.$executeRaw`
+        UPDATE credential SET state_shown = true
+         WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId} AND date_trunc('milliseconds', state_at) = ${change.at}`,
+    )
+  }
   const onChange = (at: { readonly tenantId: TenantId; readonly connectionId: string }, change: StateChange | null) => {
     cache.forget(nameOf(at.tenantId, at.connectionId))
-    if (change !== null) inBackground(() => mirror.copyState(at.tenantId, at.connectionId, change))
+    if (change !== null) inBackground(() => copyState(at.tenantId, at.connectionId, change))
   }
+  const show = (tenantId: TenantId, connectionId: string) =>
+    inBackground(async () => {
+      const row = await vaultDb.tenant(tenantId, (tx) => readRow(tx, tenantId, connectionId))
+      if (row !== undefined) await mirror.report(tenantId, connectionId, { shown: shownOf(row) })
+    })
 
   const revocations = createRevocations({ vaultDb, keys, integrity })
 
@@ -276,7 +312,12 @@ export function createCredentials(deps: {
           const change =
             row.state === 'active'
               ? null
-              : await writeState(tx, clock, row, { to: 'active', reason: 'reconnected', actor })
+              : await changeState(
+                  tx,
+                  clock,
+                  { ...row, generation: place.generation },
+                  { to: 'active', reason: 'reconnected', cause: 'consent', actor },
+                )
           return { generation: place.generation, change }
         },
       )
@@ -322,7 +363,7 @@ export function createCredentials(deps: {
     openRefreshToken: (row) => openSecret(row, 'refresh_token'),
     refuseRollback: (row, minGeneration) => refuseRollback(integrity, row, minGeneration),
 
-    async setState(tenantId, connectionId, to, { reason, actor = SYSTEM, revoke }) {
+    async setState(tenantId, connectionId, to, { reason, cause = 'request', actor = SYSTEM, revoke }) {
       const { row, change } = await fenced(
         tenantId,
         connectionId,
@@ -331,7 +372,7 @@ export function createCredentials(deps: {
             ? undefined
             : revocationOf(row, revoke),
         async (tx, row, revocation) => {
-          const change = row === undefined ? null : await writeState(tx, clock, row, { to, reason, actor })
+          const change = row === undefined ? null : await changeState(tx, clock, row, { to, reason, cause, actor })
           if (change !== null && revocation !== undefined) await insertRevocation(tx, revocation)
           return { row, change }
         },
@@ -347,10 +388,11 @@ export function createCredentials(deps: {
         async (row) => (row === undefined || revoke === undefined ? undefined : revocationOf(row, revoke)),
         async (tx, row, revocation) => {
           if (row === undefined) return { revocationId: undefined, change: null }
-          const change = await writeState(tx, clock, row, { to: 'disconnected', reason, actor })
+          const change = await changeState(tx, clock, row, { to: 'disconnected', reason, cause: 'request', actor })
           await tx.$executeRaw`
             UPDATE credential SET dek_wrapped = NULL, access_sealed = NULL, refresh_sealed = NULL, refresh_at = NULL,
-                lease_owner = NULL, lease_until = NULL, attempt_id = NULL, attempt_started_at = NULL, updated_at = clock_timestamp()
+                lease_owner = NULL, lease_until = NULL, attempt_id = NULL, attempt_started_at = NULL, shred_at = NULL,
+                updated_at = clock_timestamp()
              WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId}`
           if (revocation !== undefined) await insertRevocation(tx, revocation)
           return { revocationId: revocation?.id, change }
@@ -359,6 +401,79 @@ export function createCredentials(deps: {
       onChange({ tenantId, connectionId }, change)
       return { revocationId }
     },
+
+    async restore(tenantId, connectionId, actor) {
+      const change = await vaultDb.tenant(tenantId, async (tx) => {
+        const row = await lockRow(tx, tenantId, connectionId)
+        if (row?.state !== 'revoked' || row.dekWrapped === null || row.accessSealed === null) return null
+        const restored = await changeState(tx, clock, row, {
+          to: 'active',
+          reason: 'restored',
+          cause: 'operator',
+          actor,
+        })
+        await tx.$executeRaw`
+          UPDATE credential SET failures = 0, rejections = 0, first_rejection_at = NULL, rejected_at = NULL,
+              refresh_at = CASE WHEN refresh_sealed IS NULL THEN NULL ELSE clock_timestamp() END, updated_at = clock_timestamp()
+           WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId}`
+        await tx.revocation.deleteMany({ where: { tenantId, connectionId } })
+        return restored
+      })
+      onChange({ tenantId, connectionId }, change)
+      if (change !== null) show(tenantId, connectionId)
+      return change !== null
+    },
+
+    async shredDue(limit) {
+      const due = await vaultDb.global.$queryRaw<{ tenant_id: string; connection_id: string }[]>`
+        SELECT tenant_id, connection_id FROM due_shreds(${limit}::integer)`
+      let shredded = 0
+      for (const { tenant_id, connection_id } of due) {
+        const tenantId = brand<'tenant'>(tenant_id)
+        const isDone = await vaultDb.tenant(tenantId, async (tx) => {
+          const count = await tx.$executeRaw`
+            UPDATE credential SET dek_wrapped = NULL, access_sealed = NULL, refresh_sealed = NULL, refresh_at = NULL, shred_at = NULL,
+                updated_at = clock_timestamp()
+             WHERE tenant_id = ${tenantId} AND connection_id = ${connection_id} AND state = 'revoked' AND shred_at <= clock_timestamp()`
+          if (count === 1)
+            await recordEvent(tx, clock, {
+              tenantId,
+              connectionId: connection_id,
+              action: 'connection.shredded',
+              actor: SYSTEM,
+              reason: 'revoked',
+            })
+          return count === 1
+        })
+        if (!isDone) continue
+        shredded += 1
+        onChange({ tenantId, connectionId: connection_id }, null)
+        show(tenantId, connection_id)
+      }
+      return shredded
+    },
+
+    async showPending(limit) {
+      const pending = await vaultDb.global.$queryRaw<{ tenant_id: string; connection_id: string }[]>`
+        SELECT tenant_id, connection_id FROM unshown_states(${limit}::integer)`
+      for (const { tenant_id, connection_id } of pending) {
+        const row = await read(brand<'tenant'>(tenant_id), brand<'connection'>(connection_id))
+        if (row === undefined) continue
+        const { state, stateReason, stateAt: at, generation } = row
+        await copyState(row.tenantId, connection_id, {
+          state,
+          reason: stateReason ?? 'unknown',
+          cause: 'repair',
+          at,
+          generation,
+        })
+        await mirror.report(row.tenantId, connection_id, { shown: shownOf(row) })
+      }
+      return pending.length
+    },
+
+    show: (tenantId, connectionId) => show(tenantId, connectionId),
+    touch: (tenantId, connectionId) => deps.usage?.touch(tenantId, connectionId),
 
     async queueRevocation(tenantId, connectionId, scope, tokens) {
       const row = await read(tenantId, connectionId)
@@ -382,6 +497,7 @@ export function createCredentials(deps: {
     },
 
     async settled() {
+      await deps.usage?.flush()
       while (background.size > 0) await Promise.all(background)
     },
   }

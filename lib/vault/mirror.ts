@@ -1,18 +1,50 @@
 /**
- * What the application database keeps about a credential: the least generation the vault may hold, and a copy of the
- * state for display. Written after the vault's commit; what is missed is made good by the next write or the sweeper.
+ * What the application database keeps about a credential: the least generation the vault may hold, a copy of the state
+ * and of the dates for display, and the history. Written after the vault's commit and never in its way; a state that was
+ * not copied is owed and copied later, the rest is made good by the next write.
  *
  * The floor lives apart from what it guards: whoever puts an old vault row back does not reach it.
  *
  * @module
  */
-import type { AppDb } from '../db/app-db'
-import type { TenantId } from '../ids'
-import type { ConnectionState } from './state'
+import type { AppDb, AppTx } from '../db/app-db'
+import { newId, type TenantId } from '../ids'
+import type { CredentialRow } from './row'
+import { isUsable, type ConnectionState } from './state'
+import type { StateChange } from './transition'
 
 export interface Floor {
   readonly generation: number
   readonly access: string
+}
+
+/** What people are shown of a row. */
+export interface Shown {
+  readonly at: Date
+  readonly accessExpiresAt: Date | null
+  readonly refreshExpiresAt: Date | null
+  readonly nextRefreshAt: Date | null
+  readonly refreshTokenPresent: boolean
+  readonly failures: number
+}
+
+/** One attempt to refresh, as it ended. */
+export interface RefreshEvent {
+  readonly at: Date
+  /** What asked for it. */
+  readonly cause: string
+  /** `issued`, the kind of the failure, or `not_tried`. */
+  readonly outcome: string
+  /** The failure in one word. */
+  readonly code: string | null
+  readonly latencyMs: number | null
+  readonly generation: number
+}
+
+export interface Report {
+  readonly floor?: { readonly generation: number; readonly grantedScopes: readonly string[] | null }
+  readonly shown: Shown
+  readonly event?: RefreshEvent
 }
 
 export interface Mirror {
@@ -25,15 +57,57 @@ export interface Mirror {
     generation: number,
     grantedScopes: readonly string[] | null,
   ): Promise<void>
-  /** A copy that is newer stays. */
-  copyState(
-    tenantId: TenantId,
-    connectionId: string,
-    change: { readonly state: ConnectionState; readonly reason: string | null; readonly at: Date },
-  ): Promise<void>
+  /** A copy that is newer stays. What is revoked is blocked here too. Safe to repeat: its line in the history is one. */
+  copyState(tenantId: TenantId, connectionId: string, change: Omit<StateChange, 'from'>): Promise<void>
+  /** What became of a row, and the attempt that made it so, in one commit. */
+  report(tenantId: TenantId, connectionId: string, report: Report): Promise<void>
 }
 
-export function createMirror(appDb: AppDb): Mirror {
+/** The newest of each connection; retention ends what is older than a season. */
+export const EVENTS_KEPT = 200
+/** Trimming costs a look at so many rows, so not every line does it. */
+const TRIM_ONE_IN = 16
+
+export function shownOf(row: CredentialRow): Shown {
+  const refreshTokenPresent = row.refreshSealed !== null
+  return {
+    at: row.updatedAt,
+    accessExpiresAt: row.accessExpiresAt,
+    refreshExpiresAt: row.refreshExpiresAt,
+    nextRefreshAt: isUsable(row.state) && refreshTokenPresent ? row.refreshAt : null,
+    refreshTokenPresent,
+    failures: row.failures,
+  }
+}
+
+export function createMirror(appDb: AppDb, { random = Math.random }: { readonly random?: () => number } = {}): Mirror {
+  const raise = (
+    tx: AppTx,
+    tenantId: TenantId,
+    connectionId: string,
+    generation: number,
+    grantedScopes: readonly string[] | null,
+  ) => tx.$executeRaw`
+    UPDATE connection SET credential_generation = ${generation}, granted_scopes = COALESCE(${grantedScopes === null ? null : [...grantedScopes]}::text[], granted_scopes)
+     WHERE tenant_id = ${tenantId} AND id = ${connectionId} AND credential_generation < ${generation}`
+
+  /** Only for a connection that people can see: the history is a part of it. */
+  const write = async (tx: AppTx, tenantId: TenantId, connectionId: string, event: RefreshEvent): Promise<void> => {
+    const { at, cause, outcome, code, latencyMs, generation } = event
+    const latency = latencyMs === null ? null : Math.min(Math.max(Math.round(latencyMs), 0), 2 ** 31 - 1)
+    await tx.$executeRaw`
+      INSERT INTO refresh_event (tenant_id, id, connection_id, at, cause, outcome, code, latency_ms, generation)
+      SELECT tenant_id, ${newId('refreshEvent', at)}, id, ${at}::timestamptz, ${short(cause)}, ${short(outcome)},
+             ${code === null ? null : short(code)}::text, ${latency}::integer, ${generation}::integer
+        FROM connection WHERE tenant_id = ${tenantId} AND id = ${connectionId}
+      ON CONFLICT DO NOTHING`
+    if (random() * TRIM_ONE_IN >= 1) return
+    await tx.$executeRaw`
+      DELETE FROM refresh_event WHERE tenant_id = ${tenantId} AND id IN (
+        SELECT id FROM refresh_event WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId}
+         ORDER BY at DESC, id DESC OFFSET ${EVENTS_KEPT})`
+  }
+
   return {
     floor: (tenantId, connectionId) =>
       appDb.tenant(tenantId, async (tx) => {
@@ -44,20 +118,48 @@ export function createMirror(appDb: AppDb): Mirror {
         return row === null ? undefined : { generation: row.credentialGeneration, access: row.access }
       }),
     raiseFloor: async (tenantId, connectionId, generation, grantedScopes) => {
-      await appDb.tenant(
-        tenantId,
-        (tx) => tx.$executeRaw`
-          UPDATE connection SET credential_generation = ${generation}, granted_scopes = COALESCE(${grantedScopes === null ? null : [...grantedScopes]}::text[], granted_scopes)
-           WHERE tenant_id = ${tenantId} AND id = ${connectionId} AND credential_generation < ${generation}`,
-      )
+      await appDb.tenant(tenantId, (tx) => raise(tx, tenantId, connectionId, generation, grantedScopes))
     },
-    copyState: async (tenantId, connectionId, { state, reason, at }) => {
-      await appDb.tenant(
-        tenantId,
-        (tx) => tx.$executeRaw`
-          UPDATE connection SET state = ${state}, state_reason = ${reason}, state_at = ${at}
-           WHERE tenant_id = ${tenantId} AND id = ${connectionId} AND state_at <= ${at}`,
-      )
-    },
+    copyState: (tenantId, connectionId, { state, reason, cause, at, generation }) =>
+      appDb.tenant(tenantId, async (tx) => {
+        const isRevoked = state === 'revoked'
+        await tx.$executeRaw`
+          UPDATE connection SET state = ${state}, state_reason = ${reason}, state_at = ${at},
+              access_reason = CASE WHEN ${isRevoked} AND access = 'allowed' THEN 'revoked' ELSE access_reason END,
+              access = CASE WHEN ${isRevoked} AND access = 'allowed' THEN 'blocked' ELSE access END,
+              next_refresh_at = CASE WHEN ${isUsable(state)} THEN next_refresh_at END
+           WHERE tenant_id = ${tenantId} AND id = ${connectionId} AND state_at <= ${at}`
+        await write(tx, tenantId, connectionId, {
+          at,
+          cause,
+          outcome: stateOutcome(state),
+          code: reason,
+          latencyMs: null,
+          generation,
+        })
+      }),
+    report: (tenantId, connectionId, { floor, shown, event }) =>
+      appDb.tenant(tenantId, async (tx) => {
+        if (floor !== undefined) await raise(tx, tenantId, connectionId, floor.generation, floor.grantedScopes)
+        const { accessExpiresAt, refreshExpiresAt, nextRefreshAt, refreshTokenPresent, failures, at } = shown
+        await tx.$executeRaw`
+          UPDATE connection SET access_expires_at = ${accessExpiresAt}, refresh_expires_at = ${refreshExpiresAt}, next_refresh_at = ${nextRefreshAt},
+              refresh_token_present = ${refreshTokenPresent}, failures = ${failures}, shown_at = ${at}
+           WHERE tenant_id = ${tenantId} AND id = ${connectionId} AND (shown_at IS NULL OR shown_at <= ${at})`
+        if (event === undefined) return
+        if (event.outcome === 'issued')
+          await tx.$executeRaw`
+            UPDATE connection SET last_refresh_at = ${event.at}
+             WHERE tenant_id = ${tenantId} AND id = ${connectionId} AND (last_refresh_at IS NULL OR last_refresh_at < ${event.at})`
+        else
+          await tx.$executeRaw`
+            UPDATE connection SET last_error_code = ${short(event.code ?? event.outcome)}, last_error_at = ${event.at}
+             WHERE tenant_id = ${tenantId} AND id = ${connectionId} AND (last_error_at IS NULL OR last_error_at < ${event.at})`
+        await write(tx, tenantId, connectionId, event)
+      }),
   }
 }
+
+export const stateOutcome = (state: ConnectionState) => `state:${state}`
+
+const short = (code: string) => code.slice(0, 64)

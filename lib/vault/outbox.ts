@@ -20,7 +20,7 @@ export async function recordEvent(
     readonly connectionId: string
     readonly action: EventAction
     readonly actor: AuditActor
-    /** A code: `a-z0-9_.:-`, at most 64 characters. */
+    /** A code: `a-z0-9_.:-`, at most 180 characters. */
     readonly reason: string
   },
 ): Promise<void> {

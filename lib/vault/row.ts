@@ -27,6 +27,9 @@ export interface CredentialRow extends CredentialPlace {
   readonly accessLifetimeMs: number | null
   /** Since the access token was received. */
   readonly accessAgeMs: number
+  readonly issuedAt: Date
+  readonly refreshAt: Date | null
+  readonly updatedAt: Date
   /** Until the next refresh is due, or may be tried again. */
   readonly refreshInMs: number | null
   readonly grantedScopes: readonly string[]
@@ -36,9 +39,13 @@ export interface CredentialRow extends CredentialPlace {
   readonly attemptId: string | null
   /** Consecutive attempts on this generation whose answer was lost. */
   readonly unknownOutcomes: number
+  /** An error that may have come after the deed: the refresh token may be spent. */
+  readonly maybeSpent: boolean
   readonly failures: number
   readonly rejections: number
   readonly firstRejectionAgeMs: number | null
+  /** Revoked: when the sealed values are destroyed. */
+  readonly shredAt: Date | null
 }
 
 interface RowWire {
@@ -58,15 +65,20 @@ interface RowWire {
   readonly access_left: number | null
   readonly access_lifetime: number | null
   readonly access_age: number
+  readonly issued_at: Date
+  readonly refresh_at: Date | null
+  readonly updated_at: Date
   readonly refresh_in: number | null
   readonly granted_scopes: string[]
   readonly lease_owner: string | null
   readonly lease_left: number | null
   readonly attempt_id: string | null
   readonly unknown_outcomes: number
+  readonly maybe_spent: boolean
   readonly failures: number
   readonly rejections: number
   readonly first_rejection_age: number | null
+  readonly shred_at: Date | null
 }
 
 export async function readRow(
@@ -81,9 +93,9 @@ export async function readRow(
       extract(epoch FROM access_expires_at - issued_at)::float8 AS access_lifetime,
       extract(epoch FROM clock_timestamp() - issued_at)::float8 AS access_age,
       extract(epoch FROM refresh_at - clock_timestamp())::float8 AS refresh_in,
-      granted_scopes, lease_owner, extract(epoch FROM lease_until - clock_timestamp())::float8 AS lease_left,
-      attempt_id, unknown_outcomes, failures, rejections,
-      extract(epoch FROM clock_timestamp() - first_rejection_at)::float8 AS first_rejection_age
+      issued_at, refresh_at, updated_at, granted_scopes, lease_owner, extract(epoch FROM lease_until - clock_timestamp())::float8 AS lease_left,
+      attempt_id, unknown_outcomes, maybe_spent, failures, rejections,
+      extract(epoch FROM clock_timestamp() - first_rejection_at)::float8 AS first_rejection_age, shred_at
     FROM credential WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId}`
   const row = rows[0]
   return row === undefined ? undefined : parseRow(tenantId, connectionId, row)
@@ -121,15 +133,20 @@ function parseRow(tenantId: TenantId, connectionId: string, row: RowWire): Crede
     accessLeftMs: milliseconds(row.access_left),
     accessLifetimeMs: milliseconds(row.access_lifetime),
     accessAgeMs: row.access_age * 1_000,
+    issuedAt: row.issued_at,
+    refreshAt: row.refresh_at,
+    updatedAt: row.updated_at,
     refreshInMs: milliseconds(row.refresh_in),
     grantedScopes: row.granted_scopes,
     leaseOwner: row.lease_owner,
     leaseLeftMs: milliseconds(row.lease_left),
     attemptId: row.attempt_id,
     unknownOutcomes: row.unknown_outcomes,
+    maybeSpent: row.maybe_spent,
     failures: row.failures,
     rejections: row.rejections,
     firstRejectionAgeMs: milliseconds(row.first_rejection_age),
+    shredAt: row.shred_at,
   }
 }
 

@@ -1,5 +1,6 @@
 /**
- * The states of a connection and every legal way from one to another. Nothing else changes a state.
+ * The states of a connection and every legal way from one to another. One function writes them (`transition.ts`), and the
+ * database refuses what this table does not allow (`guard_credential_state`).
  *
  * `refreshing` is never stored by the refresh engine: a live lease says it, and a crash cannot leave it behind.
  *
