@@ -25,6 +25,7 @@ import { openKeyAccess, type KeyAccess } from '@/lib/vault/key-access'
 import { createMirror, type Mirror } from '@/lib/vault/mirror'
 import { createSpool, type Spool } from '@/lib/vault/spool'
 import type { TenantKeys } from '@/lib/vault/tenant-keys'
+import { createUsage } from '@/lib/vault/usage'
 
 export interface Core {
   readonly config: Config
@@ -100,7 +101,8 @@ export async function createCore(
   const egress = createEgress({ ...config.egress, production: config.production })
   const providers = createProviders({ config, egress, clock })
   const mirror = createMirror(appDb)
-  const credentials = createCredentials({ vaultDb, keys, mirror, clock, log, onIntegrityAlarm })
+  const usage = createUsage({ appDb, vaultDb, log })
+  const credentials = createCredentials({ vaultDb, keys, mirror, usage, clock, log, onIntegrityAlarm })
   const spool = createSpool({ folder: path.join(config.dataDir, 'spool', 'refresh'), keys, onIntegrityAlarm, log })
   const refresher = createRefresher({ vaultDb, credentials, mirror, providers, journal: spool, log })
 
@@ -127,6 +129,7 @@ export async function createCore(
     async close() {
       await refresher.drain()
       await credentials.settled()
+      await usage.close()
       await audit.close()
       await egress.close()
       await keyAccess.close()

@@ -247,6 +247,7 @@ export function createComplete(deps: ConnectionsDeps): Complete {
       })
     })
     credentials.evict(tenantId, connectionId)
+    credentials.show(tenantId, connectionId)
     return outcome
   }
 
