@@ -21,6 +21,8 @@ import { createBroker, type Broker } from '@/lib/broker/call'
 import { createCheck, type Check } from '@/lib/connections/check'
 import { createCheckLimits } from '@/lib/connections/check-limits'
 import type { Connections } from '@/lib/connections/connections'
+import { createInbox, type Inbox } from '@/lib/notifications/inbox'
+import { createWebhooks, type Webhooks } from '@/lib/notifications/webhooks'
 import { createAgentSessions, type AgentSessions } from '@/lib/tenancy/agent-sessions'
 import { createAgents, type Agents } from '@/lib/tenancy/agents'
 import { createMembers, type Members } from '@/lib/tenancy/members'
@@ -28,6 +30,7 @@ import { createTenants, type Tenants } from '@/lib/tenancy/tenants'
 import { createToolRegistry, type ToolRegistry } from '@/lib/tools/registry'
 import { createConnectionFlows } from '@/wiring/connections'
 import type { Core } from '@/wiring/core'
+import { webhookKeys } from '@/wiring/notifications'
 
 export interface GatewayDeps {
   readonly core: Core
@@ -47,6 +50,8 @@ export interface GatewayDeps {
   readonly registry: ToolRegistry
   readonly broker: Broker
   readonly connections: Connections
+  readonly inbox: Inbox
+  readonly webhooks: Webhooks
   readonly checkConnection: Check
   close(): Promise<void>
 }
@@ -102,6 +107,14 @@ export function createGatewayDeps(core: Core): GatewayDeps {
     registry,
     broker: createBroker({ ...core, registry, publicUrl: config.publicUrl }),
     connections: createConnectionFlows(core, queue),
+    inbox: createInbox({ appDb }),
+    webhooks: createWebhooks({
+      appDb,
+      events: audit,
+      keys: webhookKeys(core.keys),
+      httpOrigins: config.egress.allow,
+      announce: (tenantId, deliveryId) => queue.enqueue('deliverWebhook', { tenantId, deliveryId }),
+    }),
     checkConnection: createCheck({
       ...core,
       tokens: core.refresher,

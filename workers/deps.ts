@@ -5,13 +5,18 @@
  */
 import path from 'node:path'
 
+import { createDigests } from '@/lib/notifications/digest'
 import { createMailer, type Mailer } from '@/lib/notifications/mail'
 import { createFileTransport, createSmtpTransport } from '@/lib/notifications/transport'
+import { createConnectionWatch } from '@/lib/notifications/watch'
+import { createWebhookBatches } from '@/lib/notifications/webhook-batch'
+import { createWebhookSender } from '@/lib/notifications/webhook-sender'
 import { brand } from '@/lib/ids'
 import { createQueue, type JobQueue } from '@/lib/queue/queue'
 import type { JobHandlers } from '@/lib/queue/workers'
 import { createConnectionFlows } from '@/wiring/connections'
 import type { Core } from '@/wiring/core'
+import { webhookKeys } from '@/wiring/notifications'
 
 import { createDrainAudit } from './drain-audit'
 import { createReconcileCalls } from './reconcile-calls'
@@ -30,6 +35,8 @@ export function createWorkerDeps(core: Core): WorkerDeps {
   const { appDb, audit, clock, config, log } = core
   const queue = createQueue({ config, log })
   const mailer = createWorkerMailer(core)
+  const watch = createConnectionWatch({ appDb, log })
+  const digests = createDigests({ appDb })
   const retention = createRetention({ appDb, log })
 
   /** What needs no credential. Runs without keys too. */
@@ -39,6 +46,10 @@ export function createWorkerDeps(core: Core): WorkerDeps {
     },
     findMail: singly(async () => {
       for (const mailId of await mailer.due(SCAN)) await queue.enqueue('sendMail', { mailId })
+    }),
+    tellPeople: singly(async () => {
+      await watch.scan()
+      for (const mailId of await digests.queueDue()) await queue.enqueue('sendMail', { mailId })
     }),
     drainAudit: singly(createDrainAudit({ audit, log })),
     reconcileCalls: singly(createReconcileCalls({ audit, clock })),
@@ -72,7 +83,18 @@ function whileReady(core: Core, handlers: JobHandlers): JobHandlers {
 function credentialHandlers(core: Core, queue: JobQueue): JobHandlers {
   const { log, refresher } = core
   const connections = createConnectionFlows(core, queue)
+  const { appDb, audit: events, clock, config, egress } = core
+  const batches = createWebhookBatches({ appDb, publicUrl: config.publicUrl })
+  const webhooks = createWebhookSender({ appDb, egress, keys: webhookKeys(core.keys), events, clock, log })
   return {
+    deliverWebhook: async ({ tenantId, deliveryId }) => {
+      await webhooks.send(brand<'tenant'>(tenantId), deliveryId)
+    },
+    findWebhooks: singly(async () => {
+      await batches.makeDue()
+      for (const { tenantId, deliveryId } of await webhooks.due(SCAN))
+        await queue.enqueue('deliverWebhook', { tenantId, deliveryId })
+    }),
     refreshDue: singly(async () => {
       // Until nothing more is due: ten thousand may fall due in one minute.
       for (let round = 0; round < MAX_ROUNDS; round += 1) if ((await refresher.refreshDue(SCAN)) < SCAN) break

@@ -10,10 +10,13 @@
  * | counters of the limiter   | until they expire                                |
  * | consents                  | a day after they expired                         |
  * | arguments of calls        | until they expire (30 days)                      |
+ * | notifications             | 90 days                                          |
+ * | deliveries of webhooks    | 30 days after they ended                         |
+ * | episodes of trouble       | 180 days after they ended                        |
  *
  * @module
  */
-import type { AppDb } from '@/lib/db/app-db'
+import type { AppDb, AppTx } from '@/lib/db/app-db'
 import { brand, type TenantId } from '@/lib/ids'
 import type { Log } from '@/lib/log'
 
@@ -24,6 +27,7 @@ export interface RetentionReport {
   readonly rateLimits: number
   readonly connectAttempts: number
   readonly callArguments: number
+  readonly notifications: number
 }
 
 const BATCH = 1_000
@@ -101,9 +105,33 @@ export function createRetention(deps: { readonly appDb: AppDb; readonly log: Log
                 SELECT call_id FROM audit_arguments WHERE tenant_id = ${tenantId} AND expires_at < now() LIMIT ${batch})`,
           ),
       ),
+      notifications: await perTenant(
+        await global.$queryRaw<{ tenant_id: string }[]>`SELECT tenant_id FROM expired_notification_tenants()`,
+        (tenantId) => appDb.tenant(tenantId, (tx) => forgetNotifications(tx, tenantId, batch)),
+      ),
     }
     if (Object.values(report).some((deleted: number) => deleted > 0))
       log.info({ ...report }, 'expired rows were deleted')
     return report
   }
+}
+
+/** At most `batch` of each; whether any kind may have more is what the most of them says. */
+async function forgetNotifications(tx: AppTx, tenantId: TenantId, batch: number): Promise<number> {
+  const counts = [
+    await tx.$executeRaw`
+      DELETE FROM notification WHERE tenant_id = ${tenantId} AND id IN (
+        SELECT id FROM notification WHERE tenant_id = ${tenantId} AND created_at < now() - interval '90 days' LIMIT ${batch})`,
+    await tx.$executeRaw`
+      DELETE FROM webhook_delivery WHERE tenant_id = ${tenantId} AND id IN (
+        SELECT id FROM webhook_delivery WHERE tenant_id = ${tenantId} AND ended_at < now() - interval '30 days' LIMIT ${batch})`,
+    await tx.$executeRaw`
+      DELETE FROM webhook_event WHERE tenant_id = ${tenantId} AND (webhook_id, episode_id, step) IN (
+        SELECT webhook_id, episode_id, step FROM webhook_event
+         WHERE tenant_id = ${tenantId} AND delivery_id IS NOT NULL AND created_at < now() - interval '30 days' LIMIT ${batch})`,
+    await tx.$executeRaw`
+      DELETE FROM connection_episode WHERE tenant_id = ${tenantId} AND id IN (
+        SELECT id FROM connection_episode WHERE tenant_id = ${tenantId} AND ended_at < now() - interval '180 days' LIMIT ${batch})`,
+  ]
+  return Math.max(...counts)
 }

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import path from 'node:path'
+
 import type { GatewayDeps } from '../deps'
 import type { AnyRoute } from './route'
 import { accountRoutes } from './v1/account'
@@ -11,6 +13,7 @@ import { agentRoutes } from './v1/agents'
 import { apiKeyRoutes } from './v1/api-keys'
 import { catalogueRoutes } from './v1/catalogue'
 import { connectionRoutes } from './v1/connections'
+import { notificationRoutes, type MailPath } from './v1/notifications'
 import { profileRoutes } from './v1/profiles'
 import { sessionRoutes } from './v1/sessions'
 import { workspaceRoutes } from './v1/workspace'
@@ -33,5 +36,12 @@ export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
     ...sessionRoutes({ ...deps, publicUrl }),
     ...activityRoutes(core),
     ...apiKeyRoutes(deps),
+    ...notificationRoutes({ ...deps, mailPath: mailPathOf(core.config) }),
   ]
+}
+
+/** Without a mail server whoever tries the product is told where their mail lies; on the internet nobody is. */
+function mailPathOf({ smtp, publicUrlIsLoopback, dataDir }: GatewayDeps['core']['config']): MailPath {
+  if (smtp.url !== undefined) return { kind: 'sent' }
+  return { kind: 'kept', folder: publicUrlIsLoopback ? path.join(dataDir, 'mail') : null }
 }

@@ -17,6 +17,8 @@ export type MailKind =
   | 'password_changed'
   | 'email_changed'
   | 'notice'
+  /** What happened to somebody's connections: found by the mail's own id when it is sent. */
+  | 'connections'
 
 export interface OutgoingMail {
   readonly kind: MailKind

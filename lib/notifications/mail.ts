@@ -12,10 +12,12 @@ import { z } from 'zod'
 import type { AppDb } from '../db/app-db'
 import { findEmailAddress } from '../identity/email-address'
 import { mintLink } from '../identity/email-tokens'
-import { brand, type Id } from '../ids'
+import { brand, isId, type Id, type TenantId } from '../ids'
 import type { Log } from '../log'
 import { contentOf, renderMail, type MailFacts } from './templates'
 import { DELIVERY_LIMIT_MS, type MailTransport } from './transport'
+import { membersOf } from './watch'
+import { bodyOf, headlineOf, parseKind, pathOf } from './words'
 
 export const MAX_MAIL_ATTEMPTS = 10
 const CLAIM_SECONDS = (DELIVERY_LIMIT_MS * 2) / 1_000
@@ -115,6 +117,10 @@ interface ClaimedMail {
 /** 15 s, 30 s, 1 min … one hour. */
 const delaySeconds = (attempts: number) => Math.min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** (attempts - 1))
 
+/** Items of one mail. A thousand accounts that failed together are a number, not a list. */
+const MAX_MAIL_ITEMS = 20
+
+const connections = z.object({ tenantId: z.string().refine((value) => isId('tenant', value)) })
 const emailChanged = z.object({ newEmail: z.string() })
 /** `path` is a page of ours; what a domain stores can never send people elsewhere. */
 const notice = z.object({
@@ -161,7 +167,68 @@ async function prepare(
       const { title, body, label, path } = data.data
       return { to, facts: { kind: 'notice', name, title, body, label, url: new URL(path, publicUrl).href } }
     }
+    case 'connections': {
+      const data = connections.safeParse(row.data)
+      if (!data.success || row.person_id === null) return undefined
+      const facts = await connectionFacts(appDb, publicUrl, brand<'tenant'>(data.data.tenantId), row.person_id, row.id)
+      return facts === undefined ? undefined : { to, facts: { ...facts, name } }
+    }
     default:
       return undefined // written by a newer version: dropped rather than sent half understood
   }
+}
+
+/**
+ * What this mail has to tell by now: what is over is left out, and a connection that went from bad to worse is told once.
+ *
+ * @returns undefined when nothing is left, or the person has left
+ */
+async function connectionFacts(
+  appDb: AppDb,
+  publicUrl: string,
+  tenantId: TenantId,
+  personId: string,
+  mailId: string,
+): Promise<Omit<Extract<MailFacts, { kind: 'connections' }>, 'name'> | undefined> {
+  return appDb.tenant(tenantId, async (tx) => {
+    const [member] = await membersOf(tx, tenantId, { among: [personId] })
+    const tenant = await tx.tenant.findUnique({ where: { id: tenantId }, select: { name: true, disabledAt: true } })
+    if (member === undefined || tenant === null || tenant.disabledAt !== null) return undefined
+    const rows = await tx.$queryRaw<DigestRow[]>`
+      SELECT * FROM (
+        SELECT DISTINCT ON (n.episode_id) n.id, n.kind, n.provider, n.label, n.reason, n.is_owner, n.connection_id, n.step
+          FROM notification n
+          JOIN connection_episode e ON e.tenant_id = n.tenant_id AND e.id = n.episode_id AND e.ended_at IS NULL
+         WHERE n.tenant_id = ${tenantId} AND n.mail_id = ${mailId} AND n.person_id = ${personId}
+         ORDER BY n.episode_id, n.step DESC) x
+       ORDER BY step DESC, id`
+    if (rows.length === 0) return undefined
+    return {
+      kind: 'connections',
+      workspace: tenant.name,
+      items: rows.slice(0, MAX_MAIL_ITEMS).flatMap((row) => {
+        const kind = parseKind(row.kind)
+        if (kind === undefined) return []
+        return [
+          {
+            title: headlineOf(kind, row.provider, row.label),
+            text: bodyOf(kind, { provider: row.provider, reason: row.reason, isOwner: row.is_owner }),
+            url: publicUrl + pathOf(kind, row.connection_id),
+          },
+        ]
+      }),
+      more: Math.max(0, rows.length - MAX_MAIL_ITEMS),
+      url: `${publicUrl}/notifications`,
+    }
+  })
+}
+
+interface DigestRow {
+  readonly id: string
+  readonly kind: string
+  readonly provider: string | null
+  readonly label: string
+  readonly reason: string | null
+  readonly is_owner: boolean
+  readonly connection_id: string | null
 }

@@ -8,8 +8,16 @@
 export interface MailContent {
   readonly subject: string
   readonly paragraphs: readonly string[]
+  readonly items?: readonly MailItem[]
   readonly action?: { readonly label: string; readonly url: string }
   readonly footer?: string
+}
+
+/** One of several things: what happened, what to do, and the page of ours for it. */
+export interface MailItem {
+  readonly title: string
+  readonly text: string
+  readonly url: string
 }
 
 export interface RenderedMail {
@@ -35,6 +43,17 @@ export type MailFacts =
       readonly title: string
       readonly body: string
       readonly label: string
+      readonly url: string
+    }
+  /** What happened to the person's connections since the last mail, gathered. */
+  | {
+      readonly kind: 'connections'
+      readonly name: string
+      readonly workspace: string
+      /** The first of them; never empty. */
+      readonly items: readonly MailItem[]
+      /** How many there are beside `items`. */
+      readonly more: number
       readonly url: string
     }
 
@@ -126,19 +145,44 @@ export function contentOf(facts: MailFacts): MailContent {
         paragraphs: [greeting(facts.name), facts.body],
         action: { label: facts.label, url: facts.url },
       }
+    case 'connections': {
+      const { items, more, workspace } = facts
+      const total = items.length + more
+      const [only] = items
+      return {
+        subject:
+          total === 1 && only !== undefined
+            ? only.title
+            : `${total} connections need attention in ${oneLine(workspace)}`,
+        paragraphs: [
+          greeting(facts.name),
+          total === 1
+            ? `This happened in the workspace ${oneLine(workspace)}.`
+            : `This happened to ${total} connections in the workspace ${oneLine(workspace)}.`,
+        ],
+        items,
+        action: {
+          label: more === 0 ? 'All notifications' : `All notifications, ${more} more among them`,
+          url: facts.url,
+        },
+        footer: 'You get one mail for what happens within a few minutes, and at most a few an hour.',
+      }
+    }
   }
 }
 
 export function renderMail(content: MailContent): RenderedMail {
-  const { action, footer } = content
+  const { action, footer, items = [] } = content
   const text = [
     ...content.paragraphs.map(oneLine),
+    ...items.map(({ title, text, url }) => `* ${oneLine(title)}.\n  ${oneLine(text)}\n  ${url}`),
     ...(action === undefined ? [] : [`${oneLine(action.label)}:\n${action.url}`]),
     ...(footer === undefined ? [] : [oneLine(footer)]),
   ].join('\n\n')
   const html = [
     '<!doctype html><html lang="en"><body style="font:16px/1.5 system-ui,sans-serif;color:#1c1f24;max-width:36rem">',
     ...content.paragraphs.map((paragraph) => `<p>${escapeHtml(oneLine(paragraph))}</p>`),
+    ...(items.length === 0 ? [] : ['<ul style="padding-left:1.25rem">', ...items.map(renderItem), '</ul>']),
     ...(action === undefined
       ? []
       : [
@@ -150,6 +194,9 @@ export function renderMail(content: MailContent): RenderedMail {
   ].join('\n')
   return { subject: headerText(content.subject), text: `${text}\n`, html }
 }
+
+const renderItem = ({ title, text, url }: MailItem) =>
+  `<li style="margin-bottom:12px"><a href="${escapeHtml(url)}">${escapeHtml(oneLine(title))}</a><br>${escapeHtml(oneLine(text))}</li>`
 
 const greeting = (name: string) => (oneLine(name) === '' ? 'Hello,' : `Hello ${oneLine(name)},`)
 

@@ -33,6 +33,7 @@ const delivery = { lane: 'deliveries', attempts: 6, baseMs: 2_000, maxMs: 300_00
 export const JOBS = {
   sendMail: { ...delivery, payload: z.strictObject({ mailId: id('mail') }) },
   revokeGrant: { ...delivery, payload: z.strictObject({ tenantId: id('tenant'), revocationId: id('revocation') }) },
+  deliverWebhook: { ...delivery, payload: z.strictObject({ tenantId: id('tenant'), deliveryId: id('delivery') }) },
 
   findMail: scan(15_000),
   findRevocations: scan(15_000),
@@ -41,6 +42,9 @@ export const JOBS = {
   sweepConnections: scan(60_000),
   drainAudit: scan(5_000),
   reconcileCalls: scan(30_000),
+  /** Episodes of trouble, and the mails that tell of them. */
+  tellPeople: scan(10_000),
+  findWebhooks: scan(10_000),
   retention: scan(600_000),
 } as const satisfies Record<string, JobFacts>
 

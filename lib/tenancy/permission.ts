@@ -39,6 +39,10 @@ export const PERMISSIONS = {
   /** The content of a call: what was sent, not only that it was. */
   'audit.read_arguments': ADMINS,
   'audit.export': ADMINS,
+  /** One's own. */
+  'notification.read': EVERYONE,
+  'webhook.read': ADMINS,
+  'webhook.manage': ADMINS,
   'workspace.delete': OWNERS,
 } as const satisfies Record<string, readonly Role[]>
 

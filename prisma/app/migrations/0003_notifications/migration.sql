@@ -52,6 +52,8 @@ CREATE INDEX notification_unread ON notification (tenant_id, person_id) WHERE re
 CREATE INDEX notification_mail_due ON notification (mail_due_at) WHERE mail_due_at IS NOT NULL;
 CREATE INDEX notification_mail ON notification (tenant_id, mail_id) WHERE mail_id IS NOT NULL;
 CREATE INDEX notification_time ON notification (created_at);
+-- How many mails somebody had within the hour.
+CREATE INDEX mail_person ON mail (person_id, created_at);
 
 -- Where a workspace wants to be told. The signing secret is sealed under a key of the tenant and never shown again.
 CREATE TABLE webhook (
@@ -69,7 +71,7 @@ CREATE TABLE webhook (
   PRIMARY KEY (tenant_id, id)
 );
 
--- One attempt-to-completion: the exact body, so that every try sends the same bytes.
+-- One call to an address, however many tries it takes. The body is kept as sent, so that every try sends the same bytes.
 CREATE TABLE webhook_delivery (
   tenant_id       text NOT NULL,
   id              text NOT NULL,
