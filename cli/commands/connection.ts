@@ -50,6 +50,18 @@ export const connectionCommands: Register = (program, run) => {
     )
 
   command
+    .command('restore <connectionId>')
+    .description('takes a revocation back within seven days, with permissions and tokens as they were')
+    .action((connectionId: string) =>
+      run(async (api, output) => {
+        const { state } = z
+          .object({ state: z.string() })
+          .parse(await api.call('connection.restore', { params: { connectionId }, body: {} }))
+        output.result({ id: connectionId, state }, () => `${connectionId} is restored: ${state}.`)
+      }),
+    )
+
+  command
     .command('disconnect <connectionId>')
     .description('blocks a connection at once, revokes it at the provider and destroys the stored tokens')
     .action((connectionId: string) =>

@@ -7,6 +7,7 @@ import { createCallback } from './callback'
 import { createComplete } from './complete'
 import type { ConnectionsDeps } from './deps'
 import { createDisconnect } from './disconnect'
+import { createRestore } from './restore'
 import { createRevoke } from './revoke'
 import { createStart } from './start'
 import { createSweep } from './sweep'
@@ -21,6 +22,7 @@ export function createConnections(deps: ConnectionsDeps) {
     start: createStart(deps),
     callback: createCallback(deps, completion),
     disconnect: ending.disconnect,
+    ...createRestore(deps),
     ...createRevoke(deps),
     ...createSweep(deps, completion, ending),
     ...createView(deps),

@@ -5,6 +5,8 @@
  *   a credential that no connection shows, or a deleted one   it is destroyed and ended at the provider
  *   a connection without a credential                        it is blocked and says that it must be connected again
  *
+ * And what was revoked a week ago and not restored is destroyed.
+ *
  * @module
  */
 import type { AuditEvent } from '../audit/record'
@@ -22,6 +24,7 @@ export interface SweepReport {
   readonly destroyed: number
   readonly blocked: number
   readonly forgotten: number
+  readonly shredded: number
 }
 
 export interface SweepOptions {
@@ -30,6 +33,7 @@ export interface SweepOptions {
   readonly pageSize?: number
 }
 
+const SHRED_AT_ONCE = 500
 const MIN_AGE_MS = 5 * 60_000
 const MAX_RESUME_MS = 24 * 60 * 60_000
 
@@ -221,7 +225,8 @@ export function createSweep(
     const { finished, discarded } = await resume(minAgeMs)
     const destroyed = await destroyOrphans(minAgeMs, pageSize)
     const blocked = await blockEmpty(minAgeMs)
-    return { finished, discarded, destroyed, blocked, forgotten: await forget() }
+    const shredded = await deps.credentials.shredDue(SHRED_AT_ONCE)
+    return { finished, discarded, destroyed, blocked, forgotten: await forget(), shredded }
   }
   return { sweep, resume }
 }

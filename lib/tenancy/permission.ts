@@ -23,6 +23,8 @@ export const PERMISSIONS = {
   'connection.test': MEMBERS,
   /** One's own; admins may disconnect anybody's. */
   'connection.disconnect': MEMBERS,
+  /** Within a week of a revocation that nobody asked for. */
+  'connection.restore': ADMINS,
   'agent.read': EVERYONE,
   'agent.create': MEMBERS,
   'agent.update': MEMBERS,

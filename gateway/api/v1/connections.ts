@@ -61,7 +61,7 @@ const params = z.strictObject({ connectionId: idParam('connection') })
 const path = '/api/v1/connections/{connectionId}'
 
 export function connectionRoutes(deps: {
-  readonly connections: Pick<Connections, 'list' | 'show' | 'disconnect'>
+  readonly connections: Pick<Connections, 'list' | 'show' | 'disconnect' | 'restore'>
   readonly check: Check
   readonly providers: Pick<Providers, 'list'>
   readonly publicUrl: string
@@ -121,6 +121,18 @@ export function connectionRoutes(deps: {
       body: z.strictObject({}),
       response: checkResult,
       handle: ({ principal, params }) => check(principal, params.connectionId),
+    }),
+    defineRoute({
+      id: 'connection.restore',
+      method: 'POST',
+      path: `${path}/restore`,
+      summary:
+        'Takes a revocation back within seven days: of a connection that ended because its provider refused it three times for no documented reason.',
+      permission: 'connection.restore',
+      params,
+      body: z.strictObject({}),
+      response: z.object({ state: z.string() }),
+      handle: ({ principal, params }) => connections.restore(principal, params.connectionId),
     }),
     defineRoute({
       id: 'connection.disconnect',
