@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+import type { AppTx } from '@/lib/db/app-db'
 import { newId } from '@/lib/ids'
 import { createLog } from '@/lib/log'
 import { createAuditWorld, type AuditWorld } from '@/lib/testing/audit'
@@ -22,6 +23,55 @@ describe('retention', () => {
   const ago = (days: number) => new Date(Date.now() - days * DAY)
   const retain = (batch = 1_000) => createRetention({ appDb: db.app, log: createLog('test', 'silent'), batch })()
   const bytes = () => new Uint8Array(randomBytes(32))
+
+  /** One of each that is old, and what must stay: what is young, what is still under way. */
+  const tellOf = async (tx: AppTx, at: (days: number) => Date) => {
+    const { tenantId, personId, connectionId } = world
+    const webhookId = newId('webhook')
+    const notification = (createdAt: Date) => ({
+      tenantId,
+      id: newId('notification'),
+      personId,
+      kind: 'webhook_disabled',
+      label: 'a',
+      createdAt,
+    })
+    await tx.notification.createMany({ data: [notification(at(91)), notification(at(89))] })
+    await tx.webhook.create({
+      data: { tenantId, id: webhookId, url: 'https://a', sealedSecret: bytes(), keyVersion: 1 },
+    })
+    const delivery = (endedAt: Date | null) => ({
+      tenantId,
+      id: newId('delivery'),
+      webhookId,
+      type: 'webhook.test',
+      body: '{}',
+      itemCount: 0,
+      endedAt,
+      createdAt: at(40),
+    })
+    await tx.webhookDelivery.createMany({ data: [delivery(at(31)), delivery(at(29)), delivery(null)] })
+    const event = (createdAt: Date, deliveryId: string | null) => ({
+      tenantId,
+      webhookId,
+      episodeId: newId('episode'),
+      step: 1,
+      item: {},
+      createdAt,
+      deliveryId,
+    })
+    await tx.webhookEvent.createMany({ data: [event(at(31), 'd'), event(at(31), null), event(at(29), 'd')] })
+    const episode = (endedAt: Date | null) => ({
+      tenantId,
+      id: newId('episode'),
+      connectionId,
+      beganAt: at(300),
+      stateAt: at(300),
+      generation: 1,
+      endedAt,
+    })
+    await tx.connectionEpisode.createMany({ data: [episode(at(181)), episode(at(179)), episode(null)] })
+  }
 
   it('deletes what has served its time and nothing else', async () => {
     const { global } = db.app
@@ -97,6 +147,7 @@ describe('retention', () => {
     await db.app.tenant(world.tenantId, async (tx) => {
       await tx.connectAttempt.createMany({ data: [attempt(ago(2)), attempt(ago(0.5))] })
       await tx.auditArguments.createMany({ data: [call(ago(1)), call(ago(-1))] })
+      await tellOf(tx, ago)
     })
 
     expect(await retain()).toEqual({
@@ -106,6 +157,7 @@ describe('retention', () => {
       rateLimits: 1,
       connectAttempts: 1,
       callArguments: 1,
+      notifications: 4,
     })
     expect((await global.emailToken.findMany()).map((row) => row.id)).toEqual([kept.token])
     expect((await global.webSession.findMany()).map((row) => row.id)).toEqual([kept.session])
@@ -113,6 +165,16 @@ describe('retention', () => {
     expect((await global.rateLimit.findMany()).map((row) => row.key).sort()).toEqual(['eternal', 'live'])
     expect(await db.app.tenant(world.tenantId, (tx) => tx.connectAttempt.count())).toBe(1)
     expect(await db.app.tenant(world.tenantId, (tx) => tx.auditArguments.count())).toBe(1)
+    expect(
+      await db.app.tenant(world.tenantId, (tx) =>
+        Promise.all([
+          tx.notification.count(),
+          tx.webhookDelivery.count(),
+          tx.webhookEvent.count(),
+          tx.connectionEpisode.count(),
+        ]),
+      ),
+    ).toEqual([1, 2, 2, 2])
   })
 
   it('takes many rows in small bites, and leaves the rest of a mountain to the next run', async () => {

@@ -57,6 +57,16 @@ export function createRetention(deps: { readonly appDb: AppDb; readonly log: Log
     return deleted
   }
 
+  const forgetNotifications = async (): Promise<number> => {
+    const tenants = await global.$queryRaw<
+      { tenant_id: string }[]
+    >`SELECT tenant_id FROM expired_notification_tenants()`
+    let deleted = 0
+    for (const forget of FORGET)
+      deleted += await perTenant(tenants, (tenantId) => appDb.tenant(tenantId, (tx) => forget(tx, tenantId, batch)))
+    return deleted
+  }
+
   return async (): Promise<RetentionReport> => {
     const report: RetentionReport = {
       emailTokens: await untilDone(
@@ -105,10 +115,7 @@ export function createRetention(deps: { readonly appDb: AppDb; readonly log: Log
                 SELECT call_id FROM audit_arguments WHERE tenant_id = ${tenantId} AND expires_at < now() LIMIT ${batch})`,
           ),
       ),
-      notifications: await perTenant(
-        await global.$queryRaw<{ tenant_id: string }[]>`SELECT tenant_id FROM expired_notification_tenants()`,
-        (tenantId) => appDb.tenant(tenantId, (tx) => forgetNotifications(tx, tenantId, batch)),
-      ),
+      notifications: await forgetNotifications(),
     }
     if (Object.values(report).some((deleted: number) => deleted > 0))
       log.info({ ...report }, 'expired rows were deleted')
@@ -116,22 +123,19 @@ export function createRetention(deps: { readonly appDb: AppDb; readonly log: Log
   }
 }
 
-/** At most `batch` of each; whether any kind may have more is what the most of them says. */
-async function forgetNotifications(tx: AppTx, tenantId: TenantId, batch: number): Promise<number> {
-  const counts = [
-    await tx.$executeRaw`
-      DELETE FROM notification WHERE tenant_id = ${tenantId} AND id IN (
-        SELECT id FROM notification WHERE tenant_id = ${tenantId} AND created_at < now() - interval '90 days' LIMIT ${batch})`,
-    await tx.$executeRaw`
-      DELETE FROM webhook_delivery WHERE tenant_id = ${tenantId} AND id IN (
-        SELECT id FROM webhook_delivery WHERE tenant_id = ${tenantId} AND ended_at < now() - interval '30 days' LIMIT ${batch})`,
-    await tx.$executeRaw`
-      DELETE FROM webhook_event WHERE tenant_id = ${tenantId} AND (webhook_id, episode_id, step) IN (
-        SELECT webhook_id, episode_id, step FROM webhook_event
-         WHERE tenant_id = ${tenantId} AND delivery_id IS NOT NULL AND created_at < now() - interval '30 days' LIMIT ${batch})`,
-    await tx.$executeRaw`
-      DELETE FROM connection_episode WHERE tenant_id = ${tenantId} AND id IN (
-        SELECT id FROM connection_episode WHERE tenant_id = ${tenantId} AND ended_at < now() - interval '180 days' LIMIT ${batch})`,
-  ]
-  return Math.max(...counts)
-}
+/** What was told long ago. Each deletes at most `batch` rows. */
+const FORGET: readonly ((tx: AppTx, tenantId: TenantId, batch: number) => Promise<number>)[] = [
+  (tx, tenantId, batch) => tx.$executeRaw`
+    DELETE FROM notification WHERE tenant_id = ${tenantId} AND id IN (
+      SELECT id FROM notification WHERE tenant_id = ${tenantId} AND created_at < now() - interval '90 days' LIMIT ${batch})`,
+  (tx, tenantId, batch) => tx.$executeRaw`
+    DELETE FROM webhook_delivery WHERE tenant_id = ${tenantId} AND id IN (
+      SELECT id FROM webhook_delivery WHERE tenant_id = ${tenantId} AND ended_at < now() - interval '30 days' LIMIT ${batch})`,
+  (tx, tenantId, batch) => tx.$executeRaw`
+    DELETE FROM webhook_event WHERE tenant_id = ${tenantId} AND (webhook_id, episode_id, step) IN (
+      SELECT webhook_id, episode_id, step FROM webhook_event
+       WHERE tenant_id = ${tenantId} AND delivery_id IS NOT NULL AND created_at < now() - interval '30 days' LIMIT ${batch})`,
+  (tx, tenantId, batch) => tx.$executeRaw`
+    DELETE FROM connection_episode WHERE tenant_id = ${tenantId} AND id IN (
+      SELECT id FROM connection_episode WHERE tenant_id = ${tenantId} AND ended_at < now() - interval '180 days' LIMIT ${batch})`,
+]
