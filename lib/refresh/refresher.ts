@@ -112,7 +112,10 @@ export interface Refresher {
   refreshOne(tenantId: TenantId, connectionId: ConnectionId, cause: 'due' | 'requested'): Promise<void>
   /** Refreshes up to `limit` connections that are due. @returns how many it looked at */
   refreshDue(limit: number): Promise<number>
-  /** Saves answers found in the spool and takes over attempts whose process is gone. For boot and for a schedule. */
+  /**
+   * Saves answers found in the spool, takes over attempts whose process is gone, and shows people the states that it left
+   * unshown. For boot and for a schedule.
+   */
   recoverAbandoned(limit?: number): Promise<{ replayed: number; recovered: number }>
   /** Resolves when no refresh is under way and what they left to do is done. */
   drain(): Promise<void>
@@ -258,6 +261,7 @@ export function createRefresher(deps: RefresherDeps): Refresher {
         if (!isUsable(row.state)) return credentials.attempts.dropLease(row)
         await flight(tenantId, connectionId, { after: row.generation, minGeneration: 0, cause: 'recovery' })
       })
+      await credentials.showPending(limit)
       return { replayed, recovered: abandoned.length }
     },
 

@@ -419,9 +419,12 @@ export function createCredentials(deps: {
         await tx.revocation.deleteMany({ where: { tenantId, connectionId } })
         return restored
       })
-      onChange({ tenantId, connectionId }, change)
-      if (change !== null) show(tenantId, connectionId)
-      return change !== null
+      if (change === null) return false
+      onChange({ tenantId, connectionId }, null)
+      // Waited for: a late copy of the revocation must not come after the block was lifted.
+      await copyState(tenantId, connectionId, change)
+      show(tenantId, connectionId)
+      return true
     },
 
     async shredDue(limit) {
@@ -457,17 +460,17 @@ export function createCredentials(deps: {
       const pending = await vaultDb.global.$queryRaw<{ tenant_id: string; connection_id: string }[]>`
         SELECT tenant_id, connection_id FROM unshown_states(${limit}::integer)`
       for (const { tenant_id, connection_id } of pending) {
-        const row = await read(brand<'tenant'>(tenant_id), brand<'connection'>(connection_id))
-        if (row === undefined) continue
-        const { state, stateReason, stateAt: at, generation } = row
-        await copyState(row.tenantId, connection_id, {
-          state,
-          reason: stateReason ?? 'unknown',
-          cause: 'repair',
-          at,
-          generation,
-        })
-        await mirror.report(row.tenantId, connection_id, { shown: shownOf(row) })
+        const tenantId = brand<'tenant'>(tenant_id)
+        try {
+          const row = await read(tenantId, brand<'connection'>(connection_id))
+          if (row === undefined) continue
+          const { state, stateReason, stateAt: at, generation } = row
+          const reason = stateReason ?? 'unknown'
+          await copyState(tenantId, connection_id, { state, reason, cause: 'repair', at, generation })
+          await mirror.report(tenantId, connection_id, { shown: shownOf(row) })
+        } catch (error) {
+          log.warn({ err: error, connectionId: connection_id }, 'A state is shown later.')
+        }
       }
       return pending.length
     },
