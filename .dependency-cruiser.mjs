@@ -33,6 +33,9 @@ const homes = {
 /** No rule is a warning: what is not worth failing for is not worth a rule. */
 const severity = /** @type {const} */ ('error')
 
+/** Names and signs of the providers: data that imports nothing, so that settings and pages may know it too. */
+const faces = '^lib/providers/(face|catalog/faces|catalog/[^/]+/face)\\.ts$'
+
 const tests = '\\.test\\.tsx?$|^lib/testing/|^e2e/|^bench/|/test-kit\\.ts$'
 
 /** @type {import('dependency-cruiser').IConfiguration} */
@@ -47,6 +50,7 @@ export default {
           .slice(rank + 1)
           .flat()
           .map((path) => `^${path}`),
+        pathNot: faces,
       },
     })),
     {
@@ -66,7 +70,7 @@ export default {
       name: 'components-take-data-not-services',
       severity,
       from: { path: '^components/|/_components/' },
-      to: { path: '^lib/', dependencyTypesNot: ['type-only'] },
+      to: { path: '^lib/', pathNot: faces, dependencyTypesNot: ['type-only'] },
     },
     {
       name: 'credentials-open-in-one-place',
@@ -84,6 +88,7 @@ export default {
       from: { path: '^(app|components)/|^proxy\\.ts$' },
       to: {
         path: '^(lib/(vault|queue|refresh|broker|connections|providers|egress|mcp)|wiring|gateway|workers)/',
+        pathNot: faces,
         reachable: true,
       },
     },
@@ -92,6 +97,13 @@ export default {
       severity,
       from: { path: '^(lib|app|gateway|workers|cli|components|wiring)/', pathNot: tests },
       to: { path: '^sandbox/' },
+    },
+    {
+      name: 'faces-are-data',
+      comment: 'They are in every page and in every process.',
+      severity,
+      from: { path: faces },
+      to: { pathNot: faces },
     },
     { name: 'testing-is-for-tests', severity, from: { pathNot: tests }, to: { path: '^lib/testing/' } },
     {

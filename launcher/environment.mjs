@@ -52,21 +52,21 @@ const PRODUCT = [
   'KEY_STORE_DIR',
   'KEY_CACHE_SECONDS',
   'GATEWAY_ADVERTISE_URL',
-  'GITHUB_CLIENT_ID',
-  'GITHUB_CLIENT_SECRET',
   'GITHUB_WEBHOOK_SECRET',
   'GITHUB_APP_ID',
   'GITHUB_APP_PRIVATE_KEY_FILE',
   'GOOGLE_RISC_SERVICE_ACCOUNT_FILE',
-  'GOOGLE_CLIENT_ID',
-  'GOOGLE_CLIENT_SECRET',
-  'SLACK_CLIENT_ID',
-  'SLACK_CLIENT_SECRET',
   'SLACK_SIGNING_SECRET',
   'PROVIDER_OVERRIDES',
   'EGRESS_ALLOW',
   'EGRESS_ALLOW_UNSAFE',
   'SMTP_URL',
+  'SMTP_FROM',
+  'SANDBOX',
+  'SELF_SERVICE_SIGN_UP',
+  'LOG_LEVEL',
+]
+
 /** The providers of this version: a folder each. @type {readonly string[]} */
 export const PROVIDERS = readdirSync(new URL('../lib/providers/catalog', import.meta.url), { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
@@ -96,12 +96,6 @@ const AWS = [
   'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE',
   'AWS_EC2_METADATA_DISABLED',
   'AWS_REGION',
-]
-
-  'SMTP_FROM',
-  'SANDBOX',
-  'SELF_SERVICE_SIGN_UP',
-  'LOG_LEVEL',
 ]
 
 /** @typedef {Record<string, string | undefined>} Environment */
@@ -180,7 +174,7 @@ export function environmentOf(name, facts) {
     case 'gateway':
       return {
         ...common,
-        ...pick(from, [...PRODUCT, 'METRICS_PORT']),
+        ...pick(from, [...PRODUCT, ...PROVIDER_APPS, 'METRICS_PORT']),
         ...engine(facts),
         PORT: String(facts.port),
         WEB_ORIGIN: `http://127.0.0.1:${facts.webPort}`,
@@ -188,7 +182,7 @@ export function environmentOf(name, facts) {
         NEXTAUTH_SECRET: facts.nextAuthSecret,
       }
     case 'worker':
-      return { ...common, ...pick(from, PRODUCT), ...engine(facts) }
+      return { ...common, ...pick(from, [...PRODUCT, ...PROVIDER_APPS]), ...engine(facts) }
     case 'sandbox':
       return { ...common, ...pick(from, ['SANDBOX_PUBLIC_URL']) }
   }
@@ -196,13 +190,13 @@ export function environmentOf(name, facts) {
 
 /**
  * What opens credentials: the two processes that may.
-    ...(facts.from['KEK_AWS_KEYS']?.startsWith('arn:') === true ? pick(facts.from, AWS) : {}),
  *
  * @param {Facts} facts
  * @returns {Record<string, string>}
  */
 function engine(facts) {
   return {
+    ...(facts.from['KEK_AWS_KEYS']?.startsWith('arn:') === true ? pick(facts.from, AWS) : {}),
     PORTCULLIS_DATA_DIR: facts.dataDir,
     DATABASE_URL: facts.urls.app,
     VAULT_DATABASE_URL: facts.urls.vault,

@@ -5,13 +5,15 @@ import path from 'node:path'
 
 import { describe, expect, it } from 'vitest'
 
-import { environmentSchema } from '@/lib/config'
+import { environmentSchema, variablesOfProvider } from '@/lib/config'
+import { FACES } from '@/lib/providers/catalog/faces'
 
-import { buildEnvironment, environmentOf, loadEnvFile, type Facts } from './environment.mjs'
+import { buildEnvironment, environmentOf, loadEnvFile, PROVIDERS, type Facts } from './environment.mjs'
 
 const root = path.resolve(import.meta.dirname, '..')
 const read = (file: string) => readFileSync(path.join(root, file), 'utf8')
-const settings = Object.keys(environmentSchema.shape)
+const apps = FACES.flatMap(({ name }) => Object.values<string>(variablesOfProvider(name)))
+const settings = [...Object.keys(environmentSchema.shape), ...apps]
 const documented = [...read('.env.example').matchAll(/^([A-Z][A-Z0-9_]*)=(.*)$/gm)]
 
 /** Everything a shell could hold: each setting with a recognisable value, and what belongs to nobody here. */
@@ -83,6 +85,10 @@ describe('under npm start', () => {
       expect(JSON.stringify(environmentOf(name, holding))).not.toContain('canary-aws')
   })
 
+  it('the providers are those of the catalogue', () => {
+    expect(PROVIDERS).toEqual(FACES.map(({ name }) => name).sort())
+  })
+
   it('every setting reaches the gateway, or is known to be somebody else’s', () => {
     const gateway = environmentOf('gateway', facts)
     const elsewhere = settings.filter((name) => !(name in gateway))
@@ -101,7 +107,12 @@ describe('under npm start', () => {
 describe('.env.example', () => {
   it('names exactly the settings there are, with nothing filled in', () => {
     const forCompose = ['POSTGRES_PASSWORD', 'AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN']
-    expect(documented.map(([, name]) => name).sort()).toEqual([...settings, ...forCompose].sort())
+    const names = documented.map(([, name]) => name ?? '')
+    // The two of a provider follow from its name, which the file says; those it spells out are real ones.
+    expect(names.filter((name) => !apps.includes(name)).sort()).toEqual(
+      [...Object.keys(environmentSchema.shape), ...forCompose].sort(),
+    )
+    expect(new Set(names).size).toBe(names.length)
     expect(documented.filter(([, , value]) => value !== '')).toEqual([])
   })
 

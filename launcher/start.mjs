@@ -33,7 +33,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 
 import { build, watchBundles } from './build.mjs'
-import { environmentOf, loadEnvFile } from './environment.mjs'
+import { environmentOf, loadEnvFile, PROVIDERS } from './environment.mjs'
 import { generate } from './generate.mjs'
 import { install, requireNode } from './install.mjs'
 import { startPostgres } from './postgres.mjs'
@@ -45,8 +45,8 @@ const development = process.argv.includes('--dev')
 /** Tests of failures turn the sandbox's clock and its moods. */
 const sandboxControl = process.argv.includes('--sandbox-control')
 const began = Date.now()
-/** Google, GitHub and Slack: with a real app of each there is nothing of the sandbox to show. */
-const PROVIDERS = 3
+/** What the sandbox plays: with a real app of each there is nothing of it to show. */
+const PLAYED = PROVIDERS.filter((name) => existsSync(join(ROOT, 'sandbox', name)))
 const NEXT = join(ROOT, 'node_modules', 'next', 'dist', 'bin', 'next')
 
 /** Undone in reverse order at the end. @type {{ name: string, undo: () => Promise<void> | void }[]} */
@@ -108,7 +108,7 @@ async function main() {
   await step('starting', async (tell) => {
     const wantsSandbox =
       (config.publicUrlIsLoopback || flag('SANDBOX')) && existsSync(join(ROOT, '.build', 'sandbox.mjs'))
-    facts.hasSandbox = wantsSandbox && Object.keys(config.providers).length < PROVIDERS
+    facts.hasSandbox = wantsSandbox && PLAYED.some((name) => config.providers[name] === undefined)
     const [sandbox] = await Promise.all([wantsSandbox ? startSandbox(facts, tell) : undefined, startWeb(facts, tell)])
     facts.sandboxProviders = sandbox?.providers
     writePrivate(
@@ -366,7 +366,7 @@ async function startSandbox(facts, tell) {
   return {
     providers: JSON.stringify(
       Object.fromEntries(
-        ['google', 'github', 'slack'].map((name) => [
+        PLAYED.map((name) => [
           name,
           { clientId: ready[name].clientId, clientSecret: ready[name].clientSecret, overrides: ready.overrides[name] },
         ]),

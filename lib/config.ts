@@ -9,6 +9,7 @@ import path from 'node:path'
 import { z } from 'zod'
 
 import { AppError } from './errors'
+import { FACES } from './providers/catalog/faces'
 import { Secret } from './secret'
 
 const url = (protocols: readonly string[]) =>
@@ -37,14 +38,78 @@ const providerOverride = z.strictObject({
   jwksUri: endpoint.optional(),
   riscJwksUri: endpoint.optional(),
 })
-const providerOverrides = z.strictObject({
-  google: providerOverride.optional(),
-  github: providerOverride.optional(),
-  slack: providerOverride.optional(),
-})
 export type ProviderOverride = z.infer<typeof providerOverride>
 
-/** Every variable the product reads, with its shape. `.env.example` is compared with the keys of this object. */
+/** A provider of the catalogue: other endpoints, or the app in a file instead of the environment. */
+const catalogueEntry = z.strictObject({
+  ...providerOverride.shape,
+  clientId: z.string().min(1).max(512).optional(),
+  clientSecretFile: z.string().min(1).optional(),
+})
+
+/** What the protocol itself decides; an extra parameter of this name would undo a check (RFC 6749 §4.1.1, RFC 7636). */
+const PROTOCOL_PARAMETERS =
+  /^(response_type|response_mode|client_id|client_secret|redirect_uri|scope|state|nonce|code_challenge|code_challenge_method|request|request_uri)$/
+const scopeName = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,200}$/, 'must be a scope (RFC 6749 §3.3)')
+const jsonPath = z.string().regex(/^[\w$-]+(\.[\w$-]+){0,5}$/, 'must be a path such as data.user.id')
+
+/** A provider of the operator's own. */
+const declaredEntry = z.strictObject({
+  kind: z.enum(['oidc', 'oauth2']),
+  displayName: z.string().trim().min(1).max(60).optional(),
+  issuer: endpoint.optional(),
+  authorizationEndpoint: endpoint.optional(),
+  tokenEndpoint: endpoint.optional(),
+  revocationEndpoint: endpoint.optional(),
+  userinfoEndpoint: endpoint.optional(),
+  jwksUri: endpoint.optional(),
+  apiBaseUrl: endpoint.optional(),
+  clientId: z.string().min(1).max(512),
+  clientSecretFile: z.string().min(1),
+  clientAuth: z.enum(['post', 'basic']).optional(),
+  tokenEncoding: z.enum(['form', 'json']).default('form'),
+  pkce: z.boolean().default(true),
+  scopeSeparator: z.enum([' ', ',']).default(' '),
+  scopes: z
+    .record(
+      scopeName,
+      z.strictObject({
+        words: z.string().trim().min(1).max(200),
+        access: z.enum(['read', 'write', 'destructive']).default('write'),
+        required: z.boolean().default(false),
+      }),
+    )
+    .default({}),
+  authorizationParameters: z
+    .record(
+      z
+        .string()
+        .regex(/^[\w.-]{1,64}$/)
+        .refine((name) => !PROTOCOL_PARAMETERS.test(name), 'belongs to the protocol'),
+      z.string().max(512),
+    )
+    .default({}),
+  /** What happens to a used refresh token; strict unless it is known better. */
+  refreshMode: z.enum(['static', 'grace', 'strict', 'family_revoke']).default('strict'),
+  /** Of access tokens whose answer names no lifetime. Null: they are renewed when they are refused. */
+  accessLifetimeSeconds: z.number().int().min(60).max(31_536_000).nullable().default(null),
+  /** Where the userinfo answer of a provider without ID tokens says who it is. */
+  identity: z
+    .strictObject({
+      subject: jsonPath.default('sub'),
+      email: jsonPath.default('email'),
+      name: jsonPath.default('name'),
+    })
+    .prefault({}),
+})
+export type DeclaredProvider = Omit<z.infer<typeof declaredEntry>, 'clientSecretFile'> & {
+  readonly clientSecret: Secret
+}
+
+/**
+ * Every variable the product reads, with its shape, but for the two of each provider: `<NAME>_CLIENT_ID` and
+ * `<NAME>_CLIENT_SECRET`. `.env.example` is compared with the keys of this object.
+ */
 export const environmentSchema = z.object({
   NODE_ENV: z.enum(['development', 'production', 'test']).default('production'),
   PUBLIC_URL: url(['https:', 'http:']).optional(),
@@ -59,71 +124,6 @@ export const environmentSchema = z.object({
   REDIS_URL: url(['redis:', 'rediss:']).optional(),
   KEK_PROVIDER: z.enum(['file', 'aws-kms', 'vault-transit']).default('file'),
   KEK_FILE: z.string().min(1).optional(),
-  KEY_STORE_DIR: z.string().min(1).optional(),
-  NEXTAUTH_SECRET: secret.optional(),
-  NEXTAUTH_URL: url(['https:', 'http:']).optional(),
-  GATEWAY_ADVERTISE_URL: url(['https:', 'http:']).optional(),
-  WEB_ORIGIN: url(['http:']).optional(),
-  GITHUB_CLIENT_ID: z.string().min(1).optional(),
-  GITHUB_CLIENT_SECRET: secret.optional(),
-  GITHUB_WEBHOOK_SECRET: secret.optional(),
-  GITHUB_APP_ID: z.string().min(1).optional(),
-  GITHUB_APP_PRIVATE_KEY_FILE: z.string().min(1).optional(),
-  GOOGLE_RISC_SERVICE_ACCOUNT_FILE: z.string().min(1).optional(),
-  GOOGLE_CLIENT_ID: z.string().min(1).optional(),
-  GOOGLE_CLIENT_SECRET: secret.optional(),
-  SLACK_CLIENT_ID: z.string().min(1).optional(),
-  SLACK_CLIENT_SECRET: secret.optional(),
-  SLACK_SIGNING_SECRET: secret.optional(),
-  PROVIDER_OVERRIDES: z.string().min(1).optional(),
-  EGRESS_ALLOW: z.string().default(''),
-  EGRESS_ALLOW_UNSAFE: flag.default(false),
-  SMTP_URL: url(['smtp:', 'smtps:']).optional(),
-  SMTP_FROM: z.string().min(3).default('Portcullis <no-reply@localhost>'),
-  SANDBOX: flag.default(false),
-  SANDBOX_PUBLIC_URL: url(['https:', 'http:']).optional(),
-  SANDBOX_PROVIDERS: z.string().default(''),
-  SANDBOX_LABEL: flag.default(false),
-  SELF_SERVICE_SIGN_UP: flag.default(false),
-  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
-  METRICS_PORT: port.optional(),
-  PORTCULLIS_URL: url(['https:', 'http:']).optional(),
-  PORTCULLIS_API_KEY: secret.optional(),
-})
-
-export type ProviderName = 'google' | 'github' | 'slack'
-
-export interface ProviderAppConfig {
-  readonly clientId: string
-  readonly clientSecret: Secret
-  readonly overrides: ProviderOverride
-  /** Credentials of the local sandbox rather than of a real app. Labelled wherever it is shown. */
-  readonly sandbox: boolean
-}
-
-export interface Config {
-  readonly production: boolean
-  readonly development: boolean
-  /** Origin, no trailing slash. Every URL the product hands out starts with it. */
-  readonly publicUrl: string
-  readonly publicUrlIsLoopback: boolean
-  readonly port: number
-  readonly trustedProxies: readonly string[]
-  readonly dataDir: string
-  readonly databaseUrl: string | undefined
-  readonly vaultDatabaseUrl: string | undefined
-  /** Passwords an operator chose for the login roles; read by the migration alone. */
-  readonly rolePasswords: { readonly web?: string; readonly app?: string; readonly vault?: string }
-  readonly redisUrl: string | undefined
-  readonly kek: KekConfig
-  readonly keyStoreDir: string
-  readonly nextAuthSecret: Secret | undefined
-  /** Where web listens on loopback; the gateway proxies pages to it. */
-  readonly webOrigin: string | undefined
-  readonly providers: Readonly<Partial<Record<ProviderName, ProviderAppConfig>>>
-  readonly egress: { readonly allow: readonly string[]; readonly allowUnsafe: boolean }
-  readonly smtp: { readonly url: string | undefined; readonly from: string }
-  readonly selfServiceSignUp: boolean
   KEK_AWS_KEYS: z.string().min(1).optional(),
   KEK_AWS_ENDPOINT: url(['https:', 'http:']).optional(),
   KEK_TRANSIT_ADDRESS: url(['https:', 'http:']).optional(),
@@ -142,6 +142,87 @@ export interface Config {
   KEK_TRANSIT_SECRET_ID_FILE: z.string().min(1).optional(),
   KEK_TRANSIT_CA_FILE: z.string().min(1).optional(),
   KEY_CACHE_SECONDS: z.coerce.number().int().min(1).max(3_600).default(60),
+  KEY_STORE_DIR: z.string().min(1).optional(),
+  NEXTAUTH_SECRET: secret.optional(),
+  NEXTAUTH_URL: url(['https:', 'http:']).optional(),
+  GATEWAY_ADVERTISE_URL: url(['https:', 'http:']).optional(),
+  WEB_ORIGIN: url(['http:']).optional(),
+  GITHUB_WEBHOOK_SECRET: secret.optional(),
+  GITHUB_APP_ID: z.string().min(1).optional(),
+  GITHUB_APP_PRIVATE_KEY_FILE: z.string().min(1).optional(),
+  GOOGLE_RISC_SERVICE_ACCOUNT_FILE: z.string().min(1).optional(),
+  SLACK_SIGNING_SECRET: secret.optional(),
+  PROVIDER_OVERRIDES: z.string().min(1).optional(),
+  EGRESS_ALLOW: z.string().default(''),
+  EGRESS_ALLOW_UNSAFE: flag.default(false),
+  SMTP_URL: url(['smtp:', 'smtps:']).optional(),
+  SMTP_FROM: z.string().min(3).default('Portcullis <no-reply@localhost>'),
+  SANDBOX: flag.default(false),
+  SANDBOX_PUBLIC_URL: url(['https:', 'http:']).optional(),
+  SANDBOX_PROVIDERS: z.string().default(''),
+  SANDBOX_LABEL: flag.default(false),
+  SELF_SERVICE_SIGN_UP: flag.default(false),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  METRICS_PORT: port.optional(),
+  PORTCULLIS_URL: url(['https:', 'http:']).optional(),
+  PORTCULLIS_API_KEY: secret.optional(),
+})
+
+export type { ProviderName } from './providers/catalog/faces'
+
+export interface ProviderAppConfig {
+  readonly clientId: string
+  readonly clientSecret: Secret
+  readonly overrides: ProviderOverride
+  /** Credentials of the local sandbox rather than of a real app. Labelled wherever it is shown. */
+  readonly sandbox: boolean
+}
+
+/** Where key-encryption keys live. `provider` wraps; whatever else is configured still opens what it wrapped. */
+export interface KekConfig {
+  readonly provider: 'file' | 'aws-kms' | 'vault-transit'
+  readonly file: string
+  readonly awsKms?: { readonly keys: readonly string[]; readonly endpoint: string | undefined }
+  readonly vaultTransit?: {
+    readonly address: string
+    readonly mount: string
+    readonly keys: readonly string[]
+    readonly namespace: string | undefined
+    readonly auth: { readonly tokenFile: string } | { readonly roleId: string; readonly secretIdFile: string }
+    readonly caFile: string | undefined
+  }
+}
+
+export interface Config {
+  readonly production: boolean
+  readonly development: boolean
+  /** Origin, no trailing slash. Every URL the product hands out starts with it. */
+  readonly publicUrl: string
+  readonly publicUrlIsLoopback: boolean
+  readonly port: number
+  readonly trustedProxies: readonly string[]
+  readonly dataDir: string
+  readonly databaseUrl: string | undefined
+  readonly vaultDatabaseUrl: string | undefined
+  /** Passwords an operator chose for the login roles; read by the migration alone. */
+  readonly rolePasswords: { readonly web?: string; readonly app?: string; readonly vault?: string }
+  readonly redisUrl: string | undefined
+  readonly kek: KekConfig
+  readonly keyStoreDir: string
+  /** How long an opened tenant key may stay in a process's memory. */
+  readonly keyCacheSeconds: number
+  readonly nextAuthSecret: Secret | undefined
+  /** Where web listens on loopback; the gateway proxies pages to it. */
+  readonly webOrigin: string | undefined
+  /** Where other gateways of this installation reach this one. Undefined: they cannot. */
+  readonly advertiseUrl: string | undefined
+  /** Registered apps by provider. */
+  readonly providers: Readonly<Record<string, ProviderAppConfig>>
+  /** Providers of the operator's own. */
+  readonly declaredProviders: Readonly<Record<string, DeclaredProvider>>
+  readonly egress: { readonly allow: readonly string[]; readonly allowUnsafe: boolean }
+  readonly smtp: { readonly url: string | undefined; readonly from: string }
+  readonly selfServiceSignUp: boolean
   readonly sandbox: boolean
   readonly logLevel: string
   readonly metricsPort: number | undefined
@@ -170,19 +251,19 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   if ((e.PORTCULLIS_URL === undefined) !== (e.PORTCULLIS_API_KEY === undefined))
     problems.push('PORTCULLIS_URL, PORTCULLIS_API_KEY: set both or neither')
 
-  const providers: Partial<Record<ProviderName, ProviderAppConfig>> = {}
-  const overrides = readOverrides(e.PROVIDER_OVERRIDES, problems)
-  const real = {
-    google: [e.GOOGLE_CLIENT_ID, e.GOOGLE_CLIENT_SECRET],
-    github: [e.GITHUB_CLIENT_ID, e.GITHUB_CLIENT_SECRET],
-    slack: [e.SLACK_CLIENT_ID, e.SLACK_CLIENT_SECRET],
-  } as const
-  for (const name of ['google', 'github', 'slack'] as const) {
-    const [clientId, clientSecret] = real[name]
+  const file = readOverrides(e.PROVIDER_OVERRIDES, problems)
+  const providers: Record<string, ProviderAppConfig> = {}
+  for (const { name } of FACES) {
+    const variables = variablesOfProvider(name)
+    const [clientId, clientSecret] = [present[variables.clientId], present[variables.clientSecret]]
     if ((clientId === undefined) !== (clientSecret === undefined))
-      problems.push(`${name.toUpperCase()}_CLIENT_ID, ${name.toUpperCase()}_CLIENT_SECRET: set both or neither`)
-    if (clientId !== undefined && clientSecret !== undefined)
-      providers[name] = { clientId, clientSecret, overrides: overrides[name] ?? {}, sandbox: false }
+      problems.push(`${variables.clientId}, ${variables.clientSecret}: set both or neither`)
+    const { app, overrides = {} } = file.catalogue[name] ?? {}
+    if (app !== undefined && (clientId !== undefined || clientSecret !== undefined))
+      problems.push(`PROVIDER_OVERRIDES: ${name}.clientId: is set in the environment too; set it in one place`)
+    if (app !== undefined) providers[name] = { ...app, overrides, sandbox: false }
+    else if (clientId !== undefined && clientSecret !== undefined)
+      providers[name] = { clientId, clientSecret: new Secret(clientSecret), overrides, sandbox: false }
   }
   const sandboxAllow: string[] = []
   if (e.SANDBOX_PROVIDERS !== '') {
@@ -190,6 +271,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       problems.push('SANDBOX_PROVIDERS: only with a loopback PUBLIC_URL or SANDBOX=1')
     else addSandbox(e.SANDBOX_PROVIDERS, providers, sandboxAllow, problems)
   }
+  const dataDir = path.resolve(e.PORTCULLIS_DATA_DIR)
+  const kek = kekOf(e, dataDir, problems)
   if (problems.length > 0) throw invalid(problems)
 
   return Object.freeze({
@@ -208,13 +291,14 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       ...(e.VAULT_DATABASE_PASSWORD === undefined ? {} : { vault: e.VAULT_DATABASE_PASSWORD }),
     },
     redisUrl: e.REDIS_URL,
-  /** How long an opened tenant key may stay in a process's memory. */
-  readonly keyCacheSeconds: number
     kek,
     keyStoreDir: path.resolve(e.KEY_STORE_DIR ?? path.join(dataDir, 'keys', 'store')),
+    keyCacheSeconds: e.KEY_CACHE_SECONDS,
     nextAuthSecret: e.NEXTAUTH_SECRET,
     webOrigin: e.WEB_ORIGIN,
+    advertiseUrl: e.GATEWAY_ADVERTISE_URL,
     providers,
+    declaredProviders: file.declared,
     egress: {
       allow: [...list(e.EGRESS_ALLOW), ...sandboxAllow],
       allowUnsafe: e.EGRESS_ALLOW_UNSAFE || sandboxAllow.length > 0,
@@ -231,87 +315,6 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   })
 }
 
-/**
- * What the launcher passes to gateway and worker about the sandbox it started itself:
- * `{"google":{"clientId","clientSecret","overrides":{…}}, …}`. A real app of the same provider wins.
- */
-const sandboxProviders = z.record(
-  z.enum(['google', 'github', 'slack']),
-  z.object({ clientId: z.string().min(1), clientSecret: z.string().min(1), overrides: providerOverride }).optional(),
-)
-
-function addSandbox(
-  json: string,
-  providers: Partial<Record<ProviderName, ProviderAppConfig>>,
-  allow: string[],
-  problems: string[],
-): void {
-  const parsed = sandboxProviders.safeParse(parseJson(json))
-  if (!parsed.success) {
-    problems.push('SANDBOX_PROVIDERS: not the JSON the launcher writes')
-    return
-  }
-  for (const name of ['google', 'github', 'slack'] as const) {
-    const app = parsed.data[name]
-    if (app === undefined || providers[name] !== undefined) continue
-    providers[name] = {
-      clientId: app.clientId,
-      clientSecret: new Secret(app.clientSecret),
-      overrides: app.overrides,
-      sandbox: true,
-    }
-    for (const value of Object.values(app.overrides)) if (typeof value === 'string') allow.push(new URL(value).origin)
-  }
-}
-
-/** This configuration with the sandbox that the launcher of a running product wrote down. */
-export function withSandboxProviders(config: Config, json: string | undefined): Config {
-  if (json === undefined) return config
-  const providers = { ...config.providers }
-  const dataDir = path.resolve(e.PORTCULLIS_DATA_DIR)
-  const kek = kekOf(e, dataDir, problems)
-  const allow: string[] = []
-  const problems: string[] = []
-  addSandbox(json, providers, allow, problems)
-  if (problems.length > 0) throw invalid(problems)
-  return Object.freeze({
-    ...config,
-    providers,
-    egress: { allow: [...config.egress.allow, ...allow], allowUnsafe: config.egress.allowUnsafe || allow.length > 0 },
-    sandbox: config.sandbox || allow.length > 0,
-  })
-}
-
-function readOverrides(file: string | undefined, problems: string[]): z.infer<typeof providerOverrides> {
-  if (file === undefined) return {}
-  try {
-    const parsed = providerOverrides.safeParse(parseJson(readFileSync(file, 'utf8')))
-    if (parsed.success) return parsed.data
-    for (const issue of parsed.error.issues)
-      problems.push(`PROVIDER_OVERRIDES: ${issue.path.join('.')}: ${issue.message}`)
-  } catch {
-    problems.push('PROVIDER_OVERRIDES: the file cannot be read')
-    keyCacheSeconds: e.KEY_CACHE_SECONDS,
-  }
-  return {}
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-const list = (value: string) =>
-  value
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== '')
-
-export function isLoopbackHost(hostname: string): boolean {
-  return (
 const KMS_KEY_ARN = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]{1,64}$/
 const TRANSIT_KEY = /^[a-zA-Z0-9_.-]{1,64}$/
 
@@ -367,6 +370,161 @@ function kekOf(e: z.infer<typeof environmentSchema>, dataDir: string, problems: 
   }
 }
 
+/**
+ * What the launcher passes to gateway and worker about the sandbox it started itself:
+ * `{"google":{"clientId","clientSecret","overrides":{…}}, …}`. A real app of the same provider wins.
+ */
+const sandboxProviders = z.record(
+  z.string(),
+  z.object({ clientId: z.string().min(1), clientSecret: z.string().min(1), overrides: providerOverride }),
+)
+
+function addSandbox(
+  json: string,
+  providers: Record<string, ProviderAppConfig>,
+  allow: string[],
+  problems: string[],
+): void {
+  const parsed = sandboxProviders.safeParse(parseJson(json))
+  if (!parsed.success) {
+    problems.push('SANDBOX_PROVIDERS: not the JSON the launcher writes')
+    return
+  }
+  for (const [name, app] of Object.entries(parsed.data)) {
+    if (providers[name] !== undefined) continue
+    providers[name] = {
+      clientId: app.clientId,
+      clientSecret: new Secret(app.clientSecret),
+      overrides: app.overrides,
+      sandbox: true,
+    }
+    for (const value of Object.values(app.overrides)) if (typeof value === 'string') allow.push(new URL(value).origin)
+  }
+}
+
+/** This configuration with the sandbox that the launcher of a running product wrote down. */
+export function withSandboxProviders(config: Config, json: string | undefined): Config {
+  if (json === undefined) return config
+  const providers = { ...config.providers }
+  const allow: string[] = []
+  const problems: string[] = []
+  addSandbox(json, providers, allow, problems)
+  if (problems.length > 0) throw invalid(problems)
+  return Object.freeze({
+    ...config,
+    providers,
+    egress: { allow: [...config.egress.allow, ...allow], allowUnsafe: config.egress.allowUnsafe || allow.length > 0 },
+    sandbox: config.sandbox || allow.length > 0,
+  })
+}
+
+/** `GITHUB_CLIENT_ID` belongs to the provider `github`; a dash in a name is an underscore here. */
+export function variablesOfProvider(name: string): { readonly clientId: string; readonly clientSecret: string } {
+  const prefix = name.toUpperCase().replaceAll('-', '_')
+  return { clientId: `${prefix}_CLIENT_ID`, clientSecret: `${prefix}_CLIENT_SECRET` }
+}
+
+interface OverridesFile {
+  readonly catalogue: Record<
+    string,
+    {
+      readonly overrides: ProviderOverride
+      readonly app?: { readonly clientId: string; readonly clientSecret: Secret }
+    }
+  >
+  readonly declared: Record<string, DeclaredProvider>
+}
+
+/** Each provider by itself, so that all that is wrong is named at once. */
+function readOverrides(file: string | undefined, problems: string[]): OverridesFile {
+  const found: OverridesFile = { catalogue: {}, declared: {} }
+  if (file === undefined) return found
+  const wrong = (where: string, what: string) => problems.push(`PROVIDER_OVERRIDES: ${where}: ${what}`)
+  let entries: unknown
+  try {
+    entries = parseJson(readFileSync(file, 'utf8'))
+  } catch {
+    problems.push('PROVIDER_OVERRIDES: the file cannot be read')
+    return found
+  }
+  if (typeof entries !== 'object' || entries === null || Array.isArray(entries)) {
+    problems.push('PROVIDER_OVERRIDES: the file must be a JSON object')
+    return found
+  }
+  const secretIn = (name: string, secretFile: string): Secret | undefined => {
+    try {
+      // Beside the file that names it, unless it says where.
+      const text = readFileSync(path.resolve(path.dirname(file), secretFile), 'utf8').trim()
+      if (text !== '') return new Secret(text)
+      wrong(`${name}.clientSecretFile`, 'is empty')
+    } catch {
+      wrong(`${name}.clientSecretFile`, 'cannot be read')
+    }
+    return undefined
+  }
+  for (const [name, entry] of Object.entries(entries)) {
+    if (!/^[a-z][a-z0-9-]{0,30}$/.test(name)) {
+      wrong('a provider’s name', 'must be lower case letters, digits and dashes, 31 at most')
+      continue
+    }
+    const isOurs = FACES.some((face) => face.name === name)
+    const isDeclared = typeof entry === 'object' && entry !== null && 'kind' in entry
+    if (isOurs === isDeclared) {
+      if (isOurs) wrong(`${name}.kind`, 'this provider is known; leave kind out')
+      else wrong(name, `is none of ${FACES.map((face) => face.name).join(', ')}; one of your own needs kind`)
+      continue
+    }
+    const parsed = isDeclared ? declaredEntry.safeParse(entry) : catalogueEntry.safeParse(entry)
+    if (!parsed.success) {
+      for (const issue of parsed.error.issues) wrong([name, ...issue.path.map(String)].join('.'), issue.message)
+      continue
+    }
+    if ('kind' in parsed.data) {
+      const { clientSecretFile, ...declared } = parsed.data
+      const missing = missingOf(declared)
+      if (missing !== undefined) wrong(`${name}.${missing}`, `is needed by ${declared.kind}, unless issuer is given`)
+      const clientSecret = secretIn(name, clientSecretFile)
+      if (missing === undefined && clientSecret !== undefined) found.declared[name] = { ...declared, clientSecret }
+      continue
+    }
+    const { clientId, clientSecretFile, ...overrides } = parsed.data
+    if ((clientId === undefined) !== (clientSecretFile === undefined))
+      wrong(`${name}.clientId, ${name}.clientSecretFile`, 'set both or neither')
+    const clientSecret = clientSecretFile === undefined ? undefined : secretIn(name, clientSecretFile)
+    found.catalogue[name] = {
+      overrides,
+      ...(clientId === undefined || clientSecret === undefined ? {} : { app: { clientId, clientSecret } }),
+    }
+  }
+  return found
+}
+
+/** What nobody could find out: with an issuer the server publishes it, without it must be said. */
+function missingOf(declared: Omit<z.infer<typeof declaredEntry>, 'clientSecretFile'>): string | undefined {
+  const { kind, issuer, authorizationEndpoint, tokenEndpoint, userinfoEndpoint } = declared
+  if (issuer !== undefined) return undefined
+  if (kind === 'oidc') return 'issuer'
+  if (authorizationEndpoint === undefined) return 'authorizationEndpoint'
+  if (tokenEndpoint === undefined) return 'tokenEndpoint'
+  return userinfoEndpoint === undefined ? 'userinfoEndpoint' : undefined
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const list = (value: string) =>
+  value
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+
+export function isLoopbackHost(hostname: string): boolean {
+  return (
     hostname === 'localhost' ||
     hostname.endsWith('.localhost') ||
     hostname === '[::1]' ||

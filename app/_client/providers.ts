@@ -1,36 +1,23 @@
 /**
- * What the pages know about providers without asking: the name to show at once, and whose a tool is. The catalogue itself
- * stays with the gateway; a test holds this against it.
+ * What the pages know about providers without asking: words, signs, and whose a tool is. A provider that an operator
+ * declared is known by its own name alone.
  *
  * @module
  */
-const names: Readonly<Record<string, string>> = { google: 'Google', github: 'GitHub', slack: 'Slack' }
+import { displayNameOf, FACES } from '@/lib/providers/catalog/faces'
 
-const toolPrefixes: Readonly<Record<string, string>> = {
-  gmail: 'google',
-  calendar: 'google',
-  github: 'github',
-  slack: 'slack',
-}
-
-/** The provider's name; its id for one that is newer than this page. */
+/** The provider's name for people. */
 export function providerName(provider: string): string {
-  return (Object.hasOwn(names, provider) ? names[provider] : undefined) ?? provider
+  return displayNameOf(provider)
 }
 
 /** The provider a tool belongs to, by the first word of its name. */
 export function providerOfTool(tool: string): string | undefined {
   const prefix = tool.split('_', 1)[0] ?? ''
-  return Object.hasOwn(toolPrefixes, prefix) ? toolPrefixes[prefix] : undefined
-}
-
-const summaries: Readonly<Record<string, string>> = {
-  google: 'Mail and calendar',
-  github: 'Repositories and issues',
-  slack: 'Channels and messages',
+  return FACES.find((face) => face.toolPrefixes.some((one) => one === prefix))?.name
 }
 
 /** What an account there is for, in three words. */
 export function providerSummary(provider: string): string | undefined {
-  return Object.hasOwn(summaries, provider) ? summaries[provider] : undefined
+  return FACES.find((face) => face.name === provider)?.summary
 }

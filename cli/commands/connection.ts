@@ -31,7 +31,7 @@ export const connectionCommands: Register = (program, run) => {
           table(
             items,
             ['id', 'provider', 'account', 'state'],
-            'No connections yet. Start one: portcullis connection connect github',
+            'No connections yet. Start one: portcullis connection connect <provider>',
           ),
         )
       }),

@@ -54,7 +54,7 @@ export function FirstRunGuide({
       state: state(0),
       description:
         connectedAccount === undefined
-          ? `Google, GitHub or Slack.${isSandbox ? ' In the sandbox you sign in as a made-up person; nothing leaves this machine.' : ''}`
+          ? `An account of a provider, for agents to use.${isSandbox ? ' In the sandbox you sign in as a made-up person; nothing leaves this machine.' : ''}`
           : `${connectedAccount} is connected.`,
       content:
         state(0) === 'current' ? (

@@ -40,28 +40,30 @@ import {
   unavailable,
 } from './failure'
 import { createCallLimiter, type CallLimits } from './limit'
-import { judgeAnswer } from './provider-answer'
 import { buildRequest } from './provider-request'
 import { accessEnded, createRunningCalls } from './running'
 import { createScrubber, type Scrubber } from './scrub'
 
 export type ToolResult =
   | { readonly kind: 'success'; readonly structured: Readonly<Record<string, unknown>>; readonly text: string }
-  /** Listed, and did not succeed: the text says what to do about it. */
-  | { readonly kind: 'error'; readonly text: string }
+  /** Listed, and did not succeed: the text says what to do about it, and `connectUrl` where, when a person can. */
+  | { readonly kind: 'error'; readonly text: string; readonly connectUrl?: string }
   /** Not in this agent's list, whether or not there is such a tool. */
   | { readonly kind: 'unknown_tool' }
   /** The session ended, or its agent or workspace was disabled, since it was looked up. */
   | { readonly kind: 'unauthenticated' }
 
+export interface CallOptions {
+  readonly signal?: AbortSignal
+  /** Told after each answer of the provider, with their number so far. */
+  readonly onProgress?: (answers: number) => void
+}
+
 export interface Broker {
   /** @throws AppError `audit.unavailable` when the intent cannot be written: nothing was sent */
-  call(
-    principal: AgentPrincipal,
-    name: string,
-    args: unknown,
-    options: { readonly signal?: AbortSignal },
-  ): Promise<ToolResult>
+  call(principal: AgentPrincipal, name: string, args: unknown, options: CallOptions): Promise<ToolResult>
+  /** Whether `call` would be permitted by what is known now. Records nothing: for waiting until an account is there. */
+  isReady(principal: AgentPrincipal, name: string, args: unknown): Promise<boolean>
   /** What `call` would let through, in a stable order. */
   list(principal: AgentPrincipal): Promise<readonly ToolListing[]>
 }
@@ -126,11 +128,11 @@ export function createBroker(deps: BrokerDependencies): Broker {
     )
     if (decision.effect === 'deny')
       return { kind: 'deny', reason: decision.reason, tool: name, result: { kind: 'unknown_tool' } }
-    const refuse = (reason: string, text: string, account?: Account): Judgement => ({
+    const refuse = (reason: string, text: string, account?: Account, connectUrl?: string): Judgement => ({
       kind: 'deny',
       reason,
       tool: name,
-      result: { kind: 'error', text },
+      result: errorResult(text, connectUrl),
       ...(account === undefined ? {} : { account }),
     })
 
@@ -139,12 +141,12 @@ export function createBroker(deps: BrokerDependencies): Broker {
     const chosen = chooseAccount(view.accountsOf(tool.provider), parsed.account, tool.provider)
     if (chosen.kind === 'invalid') return refuse('invalid_arguments', `Input validation error: ${chosen.problem}`)
     if (chosen.kind === 'missing') {
-      const { reason, text } = missingAccount(tool.provider, links)
-      return refuse(reason, text)
+      const { reason, text, connectUrl } = missingAccount(tool.provider, links)
+      return refuse(reason, text, undefined, connectUrl)
     }
     if (!chosen.account.isAllowed) {
-      const { reason, text } = needsReconnect(chosen.account, tool.provider, links, 'connection_blocked')
-      return refuse(reason, text, chosen.account)
+      const { reason, text, connectUrl } = needsReconnect(chosen.account, tool.provider, links, 'connection_blocked')
+      return refuse(reason, text, chosen.account, connectUrl)
     }
     return {
       kind: 'permit',
@@ -156,7 +158,7 @@ export function createBroker(deps: BrokerDependencies): Broker {
     principal: AgentPrincipal,
     name: string,
     given: unknown,
-    signal: AbortSignal | undefined,
+    options: CallOptions,
     hasRoom: boolean,
   ): Promise<ToolResult> {
     for (let isFinal = false; ; isFinal = true) {
@@ -185,7 +187,7 @@ export function createBroker(deps: BrokerDependencies): Broker {
         continue
       }
       if (answer.decision === 'permit' && judgement.kind === 'permit')
-        return run(principal, judgement.call, callId, answer.credentialGeneration ?? 0, signal)
+        return run(principal, judgement.call, callId, answer.credentialGeneration ?? 0, options)
       return refusal(judgement, answer.reason, principal)
     }
   }
@@ -198,8 +200,10 @@ export function createBroker(deps: BrokerDependencies): Broker {
       return { kind: 'unauthenticated' }
     if (judgement.kind === 'deny') return judgement.result
     const { account, tool } = judgement.call
-    if (reason === 'connection_blocked')
-      return { kind: 'error', text: needsReconnect(account, tool.provider, links, reason).text }
+    if (reason === 'connection_blocked') {
+      const { text, connectUrl } = needsReconnect(account, tool.provider, links, reason)
+      return errorResult(text, connectUrl)
+    }
     return {
       kind: 'error',
       text: 'The permissions of this agent are being changed. List the tools again, then try again.',
@@ -211,7 +215,7 @@ export function createBroker(deps: BrokerDependencies): Broker {
     judged: Judged,
     callId: CallId,
     minGeneration: number,
-    client: AbortSignal | undefined,
+    { signal: client, onProgress }: CallOptions,
   ): Promise<ToolResult> {
     const { tool, args, account } = judged
     const startedAt = performance.now()
@@ -244,7 +248,17 @@ export function createBroker(deps: BrokerDependencies): Broker {
       // Renewing may have taken long; what ended meanwhile is not begun.
       if (watched.endedBy !== undefined) throw cancelled(false)
       scrubber.add(token.token.reveal())
-      const exchange = createExchange({ principal, tool, account, client, token, scrubber, signal, startedAt })
+      const exchange = createExchange({
+        principal,
+        tool,
+        account,
+        client,
+        token,
+        scrubber,
+        signal,
+        startedAt,
+        onProgress,
+      })
       checkScopes(tool, client, token, account)
       isSent = true
       const structured = await tool.run(args, {
@@ -261,7 +275,7 @@ export function createBroker(deps: BrokerDependencies): Broker {
       const isAborted = watched.endedBy !== undefined && explained.reason === 'client_disconnected'
       const failure = isAborted ? accessEnded(watched.endedBy, isSent) : explained
       end(failure.outcome, failure.reason)
-      return { kind: 'error', text: scrubber.text(failure.text) }
+      return errorResult(scrubber.text(failure.text), failure.connectUrl)
     } finally {
       watched.leave()
     }
@@ -301,6 +315,7 @@ export function createBroker(deps: BrokerDependencies): Broker {
     readonly scrubber: Scrubber
     readonly signal: AbortSignal
     readonly startedAt: number
+    readonly onProgress: CallOptions['onProgress']
   }): Pick<ToolApi, 'send'> {
     const { principal, tool, account, client, scrubber, signal } = context
     const provider = tool.provider
@@ -308,6 +323,7 @@ export function createBroker(deps: BrokerDependencies): Broker {
     let token = context.token
     let refreshed: Promise<AccessToken> | undefined
     let requests = 0
+    let answers = 0
 
     const attempt = async (request: ProviderRequest) => {
       const used = token
@@ -326,7 +342,7 @@ export function createBroker(deps: BrokerDependencies): Broker {
         signal,
       })
       const answer = { status: response.status, headers: response.headers, json: parseJson(response.body) }
-      return { used, answer, verdict: judgeAnswer(provider, answer, clock.now()) }
+      return { used, answer, verdict: client.definition.judgeApi(answer, clock.now()) }
     }
 
     return {
@@ -345,6 +361,8 @@ export function createBroker(deps: BrokerDependencies): Broker {
           scrubber.add(token.token.reveal())
           ;({ used, answer, verdict } = await attempt(request))
         }
+        answers += 1
+        context.onProgress?.(answers)
         switch (verdict.kind) {
           case 'ok':
             return answer
@@ -375,9 +393,9 @@ export function createBroker(deps: BrokerDependencies): Broker {
   }
 
   function checkScopes(tool: Tool, client: ProviderClient, token: AccessToken, account: Account): void {
-    // Tokens of GitHub Apps carry permissions instead and name no scope at all; there GitHub's own answer decides.
-    if (tool.provider === 'github' && token.grantedScopes.length === 0) return
+    // Some tokens carry permissions of another kind and name no scope at all; there the provider's own answer decides.
     const rules = client.definition.scopes
+    if (rules.unnamedPrefixes.length > 0 && token.grantedScopes.length === 0) return
     const isCovered = tool.scopes.anyOf.some((set) =>
       set.every((scope) => coversScope(rules, token.grantedScopes, scope)),
     )
@@ -404,13 +422,18 @@ export function createBroker(deps: BrokerDependencies): Broker {
   }
 
   return {
-    async call(principal, name, args, { signal }) {
+    async call(principal, name, args, options) {
       const leave = limiter.enter(principal.tenantId, principal.agentId)
       try {
-        return await call(principal, name, args, signal, leave !== undefined)
+        return await call(principal, name, args, options, leave !== undefined)
       } finally {
         leave?.()
       }
+    },
+    async isReady(principal, name, args) {
+      directory.forget(principal)
+      const judgement = judge(await directory.view(principal), principal, name, args)
+      return judgement.kind === 'permit' && judgement.call.account.seemsWorking
     },
     async list(principal) {
       return (await directory.view(principal)).list(principal.scopes)
@@ -469,6 +492,12 @@ function chooseAccount(accounts: readonly Account[], wanted: unknown, provider: 
   const labels = accounts.map(({ label }) => JSON.stringify(label)).join(', ')
   return { kind: 'invalid', problem: `account: must be one of ${labels}` }
 }
+
+const errorResult = (text: string, connectUrl?: string): ToolResult => ({
+  kind: 'error',
+  text,
+  ...(connectUrl === undefined ? {} : { connectUrl }),
+})
 
 /** A call there is no room for is a refusal like any other, and recorded. */
 const crowded = ({ tool, account }: Judged): Judgement => ({

@@ -7,6 +7,7 @@
 import type { ProviderName } from '../config'
 import { AppError } from '../errors'
 import { EgressError } from '../egress/egress'
+import { displayNameOf } from '../providers/catalog/faces'
 import type { Account } from './directory'
 
 /** `unknown`: the provider may have carried it out. */
@@ -20,19 +21,16 @@ export class CallFailure extends Error {
   readonly outcome: FailedOutcome
   /** For the agent. */
   readonly text: string
+  /** The page where a person puts it right, when one can. */
+  readonly connectUrl: string | undefined
 
-  constructor(reason: string, text: string, outcome: FailedOutcome = 'error') {
+  constructor(reason: string, text: string, outcome: FailedOutcome = 'error', connectUrl?: string) {
     super(reason)
     this.reason = reason
     this.text = text
     this.outcome = outcome
+    this.connectUrl = connectUrl
   }
-}
-
-export const PROVIDER_NAMES: Readonly<Record<ProviderName, string>> = {
-  github: 'GitHub',
-  google: 'Google',
-  slack: 'Slack',
 }
 
 export interface Links {
@@ -50,18 +48,22 @@ export function createLinks(publicUrl: string): Links {
 }
 
 export function missingAccount(provider: ProviderName, links: Links): CallFailure {
-  const name = PROVIDER_NAMES[provider]
+  const name = displayNameOf(provider)
   return new CallFailure(
     'connection_missing',
     `No ${name} account is connected for this agent. Ask the user to open ${links.connect(provider)} and connect one, then try again.`,
+    'error',
+    links.connect(provider),
   )
 }
 
 export function needsReconnect(account: Account, provider: ProviderName, links: Links, reason: string): CallFailure {
-  const name = PROVIDER_NAMES[provider]
+  const name = displayNameOf(provider)
   return new CallFailure(
     reason,
     `The ${name} account "${account.label}" has to be connected again. Ask the user to open ${links.reconnect(account)}, then try again.`,
+    'error',
+    links.reconnect(account),
   )
 }
 
@@ -71,23 +73,25 @@ export function missingScope(
   links: Links,
   needed: readonly string[],
 ): CallFailure {
-  const name = PROVIDER_NAMES[provider]
+  const name = displayNameOf(provider)
   const what = needed.length === 0 ? 'a permission' : `the permission ${needed.join(', ')}`
   return new CallFailure(
     'scope_missing',
     `The ${name} account "${account.label}" lacks ${what} for this. Ask the user to open ${links.reconnect(account)} and allow it, then try again.`,
+    'error',
+    links.reconnect(account),
   )
 }
 
 export function rateLimited(provider: ProviderName, seconds: number): CallFailure {
   return new CallFailure(
     'provider_rate_limited',
-    `${PROVIDER_NAMES[provider]} limits how often this account may be used. Try again in ${seconds} seconds.`,
+    `${displayNameOf(provider)} limits how often this account may be used. Try again in ${seconds} seconds.`,
   )
 }
 
 export function unavailable(provider: ProviderName, reason: string, mayHaveActed: boolean): CallFailure {
-  const name = PROVIDER_NAMES[provider]
+  const name = displayNameOf(provider)
   return mayHaveActed
     ? new CallFailure(
         reason,
@@ -138,7 +142,7 @@ export function failureOf(
     case 'connection.not_ready':
       return new CallFailure(
         'connection_not_ready',
-        `The ${PROVIDER_NAMES[provider]} account "${account.label}" is being renewed. Try again in a few seconds.`,
+        `The ${displayNameOf(provider)} account "${account.label}" is being renewed. Try again in a few seconds.`,
       )
     case 'provider.rate_limited':
       return rateLimited(provider, error.retryAfterSeconds ?? 60)
@@ -147,16 +151,16 @@ export function failureOf(
     case 'provider.rejected':
       return new CallFailure(
         'provider_rejected',
-        `${PROVIDER_NAMES[provider]} refuses the account "${account.label}" at the moment. If it stays so, ask the user to open ${links.reconnect(account)}.`,
+        `${displayNameOf(provider)} refuses the account "${account.label}" at the moment. If it stays so, ask the user to open ${links.reconnect(account)}.`,
       )
     case 'provider.misconfigured':
       return new CallFailure(
-    case 'vault.wrong_key':
         'provider_misconfigured',
-        `The operator of this gateway has to repair its registration at ${PROVIDER_NAMES[provider]}. Trying again does not help.`,
+        `The operator of this gateway has to repair its registration at ${displayNameOf(provider)}. Trying again does not help.`,
       )
     case 'vault.unreadable':
     case 'vault.key_unavailable':
+    case 'vault.wrong_key':
     case 'service.unavailable':
       return new CallFailure(
         error.code.replace('.', '_'),

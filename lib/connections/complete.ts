@@ -57,7 +57,7 @@ export function createComplete(deps: ConnectionsDeps): Complete {
         { provider: definition.name, kind: result.kind, code: result.code },
         'Unused tokens are not revoked yet.',
       )
-    return result.kind === 'revoked' || result.kind === 'rejected'
+    return result.kind === 'revoked' || result.kind === 'rejected' || result.kind === 'unsupported'
   }
 
   const end = async (attempt: ConnectAttempt, outcome: ConnectOutcome): Promise<ConnectOutcome> => {
@@ -185,7 +185,7 @@ export function createComplete(deps: ConnectionsDeps): Complete {
     // The chain before this one still works where consents add up. Where one word ends them all, it must be left alone.
     const isReplaced =
       old !== undefined && tokens.refreshToken !== null && old.reveal() !== tokens.refreshToken.reveal()
-    if (isReplaced && client.definition.revocation.style === 'slack') {
+    if (isReplaced && client.definition.revocation.endsReplacedTokens) {
       const id = await credentials.queueRevocation(tenantId, connectionId, 'token', { refreshToken: old })
       if (id !== undefined) await deps.onRevocation(tenantId, id).catch(() => undefined)
     }
@@ -271,7 +271,7 @@ async function identify(
   tokens: TokenSet,
   answered: ProviderIdentity | null,
 ): Promise<Identified> {
-  if (answered !== null && client.definition.identity === 'id_token') return { identity: answered, grantedScopes: null }
+  if (answered !== null && client.definition.identity.isInIdToken) return { identity: answered, grantedScopes: null }
   let code = 'identity_unavailable'
   for (let attempt = 1; attempt <= IDENTITY_TRIES; attempt += 1) {
     const result = await client.identify(tokens.accessToken)

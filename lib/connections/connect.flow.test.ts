@@ -212,7 +212,8 @@ const connected = async (who: Someone, provider: ProviderName, account: string):
 const vaultRow = async (id: string) =>
   (await db.adminQuery('vault', 'SELECT * FROM credential WHERE connection_id = $1', [id]))[0]
 const appRow = async (id: string) => (await db.adminQuery('app', 'SELECT * FROM connection WHERE id = $1', [id]))[0]
-const liveTokens = (provider: ProviderName) => sandbox.control.journal(provider).filter(({ state }) => state === 'live')
+const liveTokens = (provider: 'google' | 'github' | 'slack') =>
+  sandbox.control.journal(provider).filter(({ state }) => state === 'live')
 const spooled = () => {
   try {
     return readdirSync(path.join(options.dataDir, 'spool', 'connect')).filter((name) => name.endsWith('.json'))

@@ -47,6 +47,7 @@ export function revocableScope(
   reach: ProviderClient['definition']['revocation']['reach'],
   siblings: number,
 ): RevocationScope | undefined {
+  if (reach === 'none') return undefined
   if (siblings === 0) return reach === 'token' ? 'token' : 'grant'
   return reach === 'grant' ? undefined : 'token'
 }

@@ -77,6 +77,8 @@ export function createRevoke(deps: ConnectionsDeps & { readonly random?: () => n
         return postpone(result.code)
       case 'rejected':
         return postpone(result.code)
+      case 'unsupported':
+        return finish('given_up', result.code)
     }
   }
 

@@ -11,7 +11,7 @@ import type { Providers } from '../providers/client'
 import { missingScopes } from '../providers/scopes'
 import { checkPermission } from '../tenancy/permission'
 import type { MemberPrincipal } from '../tenancy/principal'
-import { findTraps, type ProviderTrap, type Trap } from './traps'
+import { findTraps, type Trap } from './traps'
 
 export interface ConnectionView {
   readonly id: string
@@ -46,7 +46,7 @@ export interface ConnectionView {
   readonly traps: readonly TrapView[]
 }
 
-export interface TrapView extends Pick<Trap, 'code' | 'severity' | 'words' | 'action'> {
+export interface TrapView extends Pick<Trap, 'code' | 'severity' | 'title' | 'words' | 'action'> {
   readonly advice: string | null
   readonly at: string | null
 }
@@ -66,12 +66,14 @@ const isOwner = (principal: MemberPrincipal, ownerPersonId: string | null) =>
 export function createView(deps: { readonly appDb: AppDb; readonly providers: Providers; readonly clock: Clock }) {
   const { appDb, providers, clock } = deps
 
-  type Row = Awaited<ReturnType<typeof rows>>[number]
+  type Row = Awaited<ReturnType<typeof rows>>['found'][number]
+  /** Since when an app is left alone, by provider and app. */
+  type Incidents = ReadonlyMap<string, Date | null>
 
   const rows = (principal: MemberPrincipal, id?: string) => {
     const { tenantId } = principal
-    return appDb.tenant(tenantId, (tx) =>
-      tx.connection.findMany({
+    return appDb.tenant(tenantId, async (tx) => {
+      const found = await tx.connection.findMany({
         where: {
           tenantId,
           access: { not: 'deleted' },
@@ -80,17 +82,21 @@ export function createView(deps: { readonly appDb: AppDb; readonly providers: Pr
         },
         orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
         take: 500,
-      }),
-    )
+      })
+      const open = await tx.providerAppStatus.findMany({ where: { state: 'open' } })
+      const incidents: Incidents = new Map(open.map((app) => [`${app.provider} ${app.appKey}`, app.since]))
+      return { found, incidents }
+    })
   }
 
-  const trapsOf = (row: Row, missing: readonly string[]): TrapView[] => {
+  const trapsOf = (row: Row, missing: readonly string[], incidents: Incidents): TrapView[] => {
     const definition = providers.get(row.provider)?.definition
     if (definition === undefined) return []
+    const appName = `${row.provider} ${row.providerApp}`
     return findTraps({
       providerName: definition.displayName,
       refreshMode: definition.refreshMode,
-      providerTraps: PROVIDER_TRAPS[row.provider] ?? [],
+      providerTraps: definition.traps,
       state: row.state,
       variant: null,
       hasRefreshToken: row.refreshTokenPresent,
@@ -99,13 +105,14 @@ export function createView(deps: { readonly appDb: AppDb; readonly providers: Pr
       authorizedAt: row.authorizedAt,
       lastRefreshAt: row.lastRefreshAt,
       missingScopeCount: missing.length,
-      idleSince: null,
-      incidentSince: null,
+      idleSince: row.idleSince,
+      isGrantEnding: row.idleReason === 'grant_ending',
+      incident: incidents.has(appName) ? { since: incidents.get(appName) ?? null } : null,
       now: clock.now(),
     }).map(({ advice, at, ...trap }) => ({ ...trap, advice: advice ?? null, at: at?.toISOString() ?? null }))
   }
 
-  const toView = (principal: MemberPrincipal, row: Row): ConnectionView => {
+  const toView = (principal: MemberPrincipal, row: Row, incidents: Incidents): ConnectionView => {
     const client = providers.get(row.provider)
     const info = providers.list().find(({ name }) => name === row.provider)
     const missing =
@@ -137,7 +144,7 @@ export function createView(deps: { readonly appDb: AppDb; readonly providers: Pr
       lastErrorAt: row.lastErrorAt?.toISOString() ?? null,
       refreshTokenPresent: row.refreshTokenPresent,
       failures: row.failures,
-      traps: trapsOf(row, missing),
+      traps: trapsOf(row, missing, incidents),
     }
   }
 
@@ -145,60 +152,19 @@ export function createView(deps: { readonly appDb: AppDb; readonly providers: Pr
     /** Newest first, at most 500. */
     async list(principal: MemberPrincipal): Promise<ConnectionView[]> {
       checkPermission(principal, 'connection.read')
-      return (await rows(principal)).map((row) => toView(principal, row))
+      const { found, incidents } = await rows(principal)
+      return found.map((row) => toView(principal, row, incidents))
     },
     /** @throws AppError `resource.not_found` for a missing, a foreign and somebody else's connection alike */
     async show(principal: MemberPrincipal, connectionId: string): Promise<ConnectionView> {
       checkPermission(principal, 'connection.read')
       if (!isId('connection', connectionId)) throw notFound()
-      const [row] = await rows(principal, connectionId)
+      const {
+        found: [row],
+        incidents,
+      } = await rows(principal, connectionId)
       if (row === undefined) throw notFound()
-      return toView(principal, row)
+      return toView(principal, row, incidents)
     },
   }
-}
-
-/** What the tokens of a provider look like when its app is set up in a way that surprises people. */
-const PROVIDER_TRAPS: Readonly<Record<string, readonly ProviderTrap[]>> = {
-  google: [
-    {
-      id: 'google_testing',
-      words:
-        'This server’s Google app is still in testing, so Google ends every consent seven days after it was given. Until its operator publishes it (Google Cloud console, Audience, “Publish app”), reconnect before that day; after publishing, reconnect once.',
-      severity: 'warning',
-      when: { refreshLifetimeAtMostSeconds: 604_800 },
-    },
-    {
-      id: 'google_no_refresh_token',
-      words:
-        'Google gave access without the means to renew it, which it does when it has not shown its consent page in full. Remove this app at myaccount.google.com/connections, then reconnect.',
-      severity: 'warning',
-      when: { hasRefreshToken: false, accessExpires: true },
-    },
-  ],
-  github: [
-    {
-      id: 'github_never_expires',
-      words:
-        'This server’s GitHub app gives tokens that never expire: one that leaks works until somebody revokes it. Whoever owns the app can turn on “Expire user authorization tokens” in its settings; reconnect afterwards. Until then grant little, and disconnect what is not used.',
-      severity: 'note',
-      when: { hasRefreshToken: false, accessExpires: false },
-    },
-  ],
-  slack: [
-    {
-      id: 'slack_rotation_on',
-      words:
-        'Token rotation is on for this server’s Slack app, and Slack cannot turn it off again. Use the app with this installation only, and copy its tokens nowhere: each renewal ends the one before.',
-      severity: 'note',
-      when: { hasRefreshToken: true },
-    },
-    {
-      id: 'slack_rotation_off',
-      words:
-        'Token rotation is off for this server’s Slack app, so its tokens never expire. It can be turned on in the app’s settings at Slack, for good: there is no way back. Reconnect afterwards.',
-      severity: 'note',
-      when: { hasRefreshToken: false, accessExpires: false },
-    },
-  ],
 }

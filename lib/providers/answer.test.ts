@@ -3,9 +3,9 @@ import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 
 import { parseAnswer, retryAfterSeconds } from './answer'
-import { github } from './catalog/github'
-import { google } from './catalog/google'
-import { slack } from './catalog/slack'
+import { github } from './catalog/github/definition'
+import { google } from './catalog/google/definition'
+import { slack } from './catalog/slack/definition'
 
 const NOW = new Date('2026-03-01T12:00:00Z')
 

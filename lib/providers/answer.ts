@@ -9,6 +9,7 @@
  */
 import type { ProviderDefinition } from './definition'
 import type { TokenFailure } from './client'
+import { parseObject, type Json } from './json'
 
 /** An answer as it came, before anybody believed it. */
 export interface RawAnswer {
@@ -29,101 +30,120 @@ export interface TokenWire {
 }
 
 export type ParsedAnswer =
-  | { readonly kind: 'issued'; readonly wire: TokenWire; readonly whole: Readonly<Record<string, unknown>> }
+  | {
+      readonly kind: 'issued'
+      readonly wire: TokenWire
+      /** A lifetime was named, and it makes no sense. */
+      readonly hasOddLifetime: boolean
+      readonly whole: Json
+    }
   | TokenFailure
 
 const MAX_TOKEN_LENGTH = 16_384
 const MAX_RETRY_AFTER_SECONDS = 3_600
-const UTF8 = new TextDecoder('utf-8', { fatal: true }) // drops a byte order mark, refuses other charsets
 
 export function parseAnswer(definition: ProviderDefinition, answer: RawAnswer, now: Date): ParsedAnswer {
   const { status, headers } = answer
   const retryAfter = retryAfterSeconds(headers.get('retry-after'), now)
   const later = retryAfter === undefined ? {} : { retryAfterSeconds: retryAfter }
   const weather = (code: string): TokenFailure => ({ kind: 'weather', code, ...later })
+  // Somebody answered, but it is open what was done.
   const faulted = (code: string): TokenFailure => ({ kind: 'unknown_outcome', code, answered: true, ...later })
   const whole = parseObject(answer.body)
+
   // The provider says of itself that it did not serve the request; a body beside that says nothing more.
   if (status === 429) return weather('rate_limited')
-  if (status === 503) return weather('http_503')
+  if (status === 503 || status === 408 || status === 425) return weather(`http_${status}`)
   if (status >= 500) return faulted(`http_${status}`)
+  // A token endpoint does not redirect; whoever does is not it, or not any more.
+  if (status >= 300 && status < 400) return weather(`http_${status}`)
+
   if (whole === undefined) {
     // A page in place of JSON is from somebody between us and the provider. A broken or empty success may be the real one.
     if (looksLikeHtml(answer)) return weather('html')
-    if (status >= 200 && status < 300) return { kind: 'unknown_outcome', code: 'unreadable_answer' }
+    if (status >= 200 && status < 300) return faulted('unreadable_answer')
     return weather(`http_${status}`)
   }
-  const error = errorCode(definition, whole)
-  if (error !== undefined) {
+
+  const refusal = definition.dialect.refusal(whole, status)
+  const issued = readTokens(definition, whole)
+  if (refusal !== undefined) {
+    // Both a refusal and a token: one of them is wrong, and neither may be acted on.
+    if (issued !== undefined && status >= 200 && status < 300) return faulted('contradictory_answer')
     const { permanent, appFault, weather: passing, unknown } = definition.tokenErrors
-    const subtype = typeof whole['error_subtype'] === 'string' ? codeOf(whole['error_subtype']) : undefined
-    if (permanent.includes(error))
-      return { kind: 'permanent', code: subtype !== undefined && permanent.includes(subtype) ? subtype : error }
-    if (appFault.includes(error)) return { kind: 'app_fault', code: error }
-    if (passing.includes(error)) return weather(error)
-    if (unknown.includes(error)) return faulted(error)
-    return { kind: 'rejected', code: error, status }
+    const { code, subtype } = refusal
+    if (permanent.includes(code))
+      return { kind: 'permanent', code: subtype !== undefined && permanent.includes(subtype) ? subtype : code }
+    if (appFault.includes(code)) return { kind: 'app_fault', code }
+    if (passing.includes(code)) return weather(code)
+    if (unknown.includes(code)) return faulted(code)
+    return { kind: 'rejected', code: codeOf(code), status }
   }
   if (status < 200 || status >= 300) return { kind: 'rejected', code: `http_${status}`, status }
-  const wire = readTokens(definition, whole)
-  return wire === undefined ? { kind: 'unknown_outcome', code: 'no_token' } : { kind: 'issued', wire, whole }
+  return issued === undefined
+    ? faulted('no_token')
+    : { kind: 'issued', wire: issued.wire, hasOddLifetime: issued.hasOddLifetime, whole }
 }
 
-/** The provider's own code when the body is a refusal in its dialect. */
-function errorCode(definition: ProviderDefinition, whole: Readonly<Record<string, unknown>>): string | undefined {
-  if (definition.dialect === 'slack') {
-    if (whole['ok'] === true) return undefined
-    return typeof whole['error'] === 'string'
-      ? codeOf(whole['error'])
-      : whole['ok'] === false
-        ? 'unknown_error'
-        : undefined
-  }
-  return typeof whole['error'] === 'string' ? codeOf(whole['error']) : undefined
+/** An undocumented word is logged, stored and branched on, so it must be one: not a sentence and not a token. */
+export function codeOf(error: string): string {
+  const isWord = error.length <= 48 && /^[A-Za-z]+([_.-][A-Za-z0-9]+)*$/.test(error)
+  return isWord && (error.match(/\d/g) ?? []).length <= 4 ? error : 'unknown_error'
 }
 
-/** A code is logged, stored and branched on, so it must be one. */
-function codeOf(error: string): string {
-  return /^[A-Za-z0-9_.-]{1,64}$/.test(error) ? error : 'unknown_error'
-}
-
-function readTokens(definition: ProviderDefinition, whole: Readonly<Record<string, unknown>>): TokenWire | undefined {
-  const nested = whole['authed_user']
-  const fields =
-    definition.dialect === 'slack' && isObject(nested) && typeof nested['access_token'] === 'string' ? nested : whole
-  const accessToken = token(fields['access_token'])
+function readTokens(
+  definition: ProviderDefinition,
+  whole: Json,
+): { readonly wire: TokenWire; readonly hasOddLifetime: boolean } | undefined {
+  const { dialect } = definition
+  const fields = dialect.tokens(whole)
+  const accessToken = matching(fields['access_token'], BEARER)
   if (accessToken === undefined) return undefined
-  const type = typeof fields['token_type'] === 'string' ? fields['token_type'].toLowerCase() : undefined
-  // Slack names the owner instead of the scheme. A bot's token would act as the app, not as the person who consented.
-  const expected = definition.dialect === 'slack' ? ['user', 'bearer'] : ['bearer']
-  if (type !== undefined && !expected.includes(type)) return undefined
-  const refreshToken = token(fields['refresh_token'])
+  const type = typeof fields['token_type'] === 'string' ? fields['token_type'].trim().toLowerCase() : undefined
+  // A token of a scheme that we do not speak may not be sent as if it were a bearer (RFC 6749 §7.1).
+  if (type !== undefined && type !== '' && !dialect.tokenTypes.includes(type)) return undefined
+  const refreshToken = matching(fields['refresh_token'], VISIBLE)
   const expiresIn = seconds(fields['expires_in'])
   const refreshExpiresIn = seconds(fields['refresh_token_expires_in'])
-  const idToken = token(fields['id_token'])
+  const idToken = matching(fields['id_token'], BEARER)
+  const scope = scopeText(fields['scope'])
   return {
-    access_token: accessToken,
-    token_type: 'bearer',
-    ...(refreshToken === undefined ? {} : { refresh_token: refreshToken }),
-    ...(expiresIn === undefined ? {} : { expires_in: expiresIn }),
-    ...(refreshExpiresIn === undefined ? {} : { refresh_token_expires_in: refreshExpiresIn }),
-    ...(typeof fields['scope'] === 'string' ? { scope: fields['scope'] } : {}),
-    ...(idToken === undefined ? {} : { id_token: idToken }),
+    wire: {
+      access_token: accessToken,
+      token_type: 'bearer',
+      ...(refreshToken === undefined ? {} : { refresh_token: refreshToken }),
+      ...(expiresIn === undefined ? {} : { expires_in: expiresIn }),
+      ...(refreshExpiresIn === undefined ? {} : { refresh_token_expires_in: refreshExpiresIn }),
+      ...(scope === undefined ? {} : { scope }),
+      ...(idToken === undefined ? {} : { id_token: idToken }),
+    },
+    hasOddLifetime: expiresIn === undefined && fields['expires_in'] !== undefined && fields['expires_in'] !== null,
   }
 }
 
-/** Visible ASCII alone: it goes into a header one day (RFC 6750 §2.1). */
-function token(value: unknown): string | undefined {
-  return typeof value === 'string' && value.length <= MAX_TOKEN_LENGTH && /^[\x21-\x7e]+$/.test(value)
-    ? value
-    : undefined
+/** What goes into a header one day (RFC 6750 §2.1), and what goes into a form (RFC 6749 appendix A.17). */
+const BEARER = /^[\x21-\x7e]+$/
+const VISIBLE = /^[\x20-\x7e]+$/
+
+function matching(value: unknown, allowed: RegExp): string | undefined {
+  return typeof value === 'string' && value.length <= MAX_TOKEN_LENGTH && allowed.test(value) ? value : undefined
 }
 
-/** Number or numeric string; undefined when it is neither or not positive, so that a default applies. */
+/** Text, or the list that some providers make of it. */
+function scopeText(value: unknown): string | undefined {
+  if (typeof value === 'string') return value
+  return Array.isArray(value) && value.every((one) => typeof one === 'string') ? value.join(' ') : undefined
+}
+
+/** Number or numeric string; undefined when it is neither or less than a second, so that a default applies. */
 function seconds(value: unknown): number | undefined {
   const number =
-    typeof value === 'number' ? value : typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : NaN
-  return Number.isFinite(number) && number > 0 ? Math.floor(number) : undefined
+    typeof value === 'number'
+      ? value
+      : typeof value === 'string' && /^\d{1,15}(\.\d{1,9})?$/.test(value.trim())
+        ? Number(value)
+        : NaN
+  return Number.isFinite(number) && number >= 1 ? Math.floor(number) : undefined
 }
 
 /** Seconds or a date, never in the past and never beyond an hour: a wrong header may not park a connection for years. */
@@ -133,19 +153,6 @@ export function retryAfterSeconds(value: string | null, now: Date): number | und
   const wait = /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : (Date.parse(text) - now.getTime()) / 1000
   if (Number.isNaN(wait)) return undefined
   return Math.min(Math.max(Math.ceil(wait), 1), MAX_RETRY_AFTER_SECONDS)
-}
-
-export function parseObject(body: Buffer): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(UTF8.decode(body))
-    return isObject(value) ? value : undefined
-  } catch {
-    return undefined
-  }
-}
-
-export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function looksLikeHtml({ headers, body }: RawAnswer): boolean {

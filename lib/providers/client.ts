@@ -85,6 +85,8 @@ export type RevokeResult =
   | { readonly kind: 'weather'; readonly code: string; readonly retryAfterSeconds?: number }
   | { readonly kind: 'app_fault'; readonly code: string }
   | { readonly kind: 'rejected'; readonly code: string; readonly status: number }
+  /** There is no call that ends it; the person can, at the provider. */
+  | { readonly kind: 'unsupported'; readonly code: string }
 
 export interface ProviderClient {
   readonly definition: ProviderDefinition
@@ -95,7 +97,11 @@ export interface ProviderClient {
   apiUrl(path: string): URL
   authorizationUrl(request: AuthorizationRequest): Promise<URL>
   exchangeCode(exchange: CodeExchange): Promise<ExchangeResult>
-  refresh(refreshToken: Secret, options: { readonly signal?: AbortSignal }): Promise<RefreshResult>
+  /** @param options.subject  whose access it is; tokens that the answer itself calls somebody else's are refused */
+  refresh(
+    refreshToken: Secret,
+    options: { readonly signal?: AbortSignal; readonly subject?: string },
+  ): Promise<RefreshResult>
   /** @param scope  `grant` ends everything the person allowed our app; `token` ends these tokens, sparing sibling connections where the provider can */
   revoke(
     tokens: { readonly accessToken?: Secret; readonly refreshToken?: Secret },

@@ -11,6 +11,7 @@ import type { ProviderName } from '@/lib/config'
 import { createEgress, type Egress } from '@/lib/egress/egress'
 import { Secret } from '@/lib/secret'
 
+import { FACES } from './catalog/faces'
 import type { ProviderClient } from './client'
 import { createProviders } from './registry'
 
@@ -314,29 +315,41 @@ describe('weather and lost answers', () => {
       { kind: 'weather', code: 'html' },
     ],
     ['a redirect', raw(302, '', { location: 'https://example.com/login' }), { kind: 'weather', code: 'http_302' }],
-    ['200 and nothing', raw(200, ''), { kind: 'unknown_outcome', code: 'unreadable_answer' }],
-    ['200 and half of it', json(200, '{"access_token":"acc'), { kind: 'unknown_outcome', code: 'unreadable_answer' }],
+    ['200 and nothing', raw(200, ''), { kind: 'unknown_outcome', code: 'unreadable_answer', answered: true }],
+    [
+      '200 and half of it',
+      json(200, '{"access_token":"acc'),
+      { kind: 'unknown_outcome', code: 'unreadable_answer', answered: true },
+    ],
     [
       '200 in another charset',
       raw(200, Buffer.from('{"access_token":"a"}', 'utf16le'), { 'content-type': 'application/json; charset=utf-16' }),
-      { kind: 'unknown_outcome', code: 'unreadable_answer' },
+      { kind: 'unknown_outcome', code: 'unreadable_answer', answered: true },
     ],
-    ['200 without a token', json(200, { token_type: 'bearer' }), { kind: 'unknown_outcome', code: 'no_token' }],
+    [
+      '200 without a token',
+      json(200, { token_type: 'bearer' }),
+      { kind: 'unknown_outcome', code: 'no_token', answered: true },
+    ],
     [
       '200 with a token that would split a header',
       json(200, { access_token: 'a\r\nx: y', token_type: 'bearer' }),
-      { kind: 'unknown_outcome', code: 'no_token' },
+      { kind: 'unknown_outcome', code: 'no_token', answered: true },
     ],
     [
       '200 with a token for another scheme',
       json(200, { access_token: 'a', token_type: 'mac' }),
-      { kind: 'unknown_outcome', code: 'no_token' },
+      { kind: 'unknown_outcome', code: 'no_token', answered: true },
     ],
-    ['ten megabytes', raw(200, Buffer.alloc(10_000_000, 32)), { kind: 'unknown_outcome', code: 'too_large' }],
+    [
+      'ten megabytes',
+      raw(200, Buffer.alloc(10_000_000, 32)),
+      { kind: 'unknown_outcome', code: 'too_large', answered: true },
+    ],
     [
       'a bomb',
       raw(200, gzipSync(Buffer.alloc(8_000_000, 32)), { 'content-encoding': 'gzip' }),
-      { kind: 'unknown_outcome', code: 'too_large' },
+      { kind: 'unknown_outcome', code: 'too_large', answered: true },
     ],
     ['silence', () => undefined, { kind: 'unknown_outcome', code: 'timeout' }],
     [
@@ -437,10 +450,9 @@ describe('a refresh that succeeded oddly', () => {
     expect(inSeconds(issued.accessExpiresAt)).toBe(seconds)
   })
 
-  it('takes a GitHub token without expires_in for one that does not expire', async () => {
-    expect(
-      (await tokens('github', { access_token: 'gho_a', token_type: 'bearer', scope: 'repo' })).accessExpiresAt,
-    ).toBeNull()
+  it('takes a renewed token without expires_in for one that ends as documented', async () => {
+    const body = { access_token: 'gho_a', token_type: 'bearer', scope: 'repo' }
+    expect(inSeconds((await tokens('github', body)).accessExpiresAt)).toBe(28_800)
   })
 
   it('reads the time of the answer from a believable Date, and from our clock otherwise', async () => {
@@ -512,7 +524,7 @@ describe('a refresh that succeeded oddly', () => {
 
   it('does not take a Slack bot token for the person', async () => {
     script = json(200, { ok: true, access_token: 'xoxb-1', token_type: 'bot' })
-    expect(await refresh('slack')).toEqual({ kind: 'unknown_outcome', code: 'no_token' })
+    expect(await refresh('slack')).toEqual({ kind: 'unknown_outcome', code: 'no_token', answered: true })
   })
 
   it('prints no token', async () => {
@@ -861,9 +873,7 @@ describe('the registry', () => {
       clock,
     })
     expect(providers.list().map(({ name, configured }) => [name, configured])).toEqual([
-      ['github', false],
-      ['google', false],
-      ['slack', false],
+      ...FACES.map(({ name }) => [name, false]),
     ])
     expect(providers.get('github')).toBeUndefined()
     expect(providers.get('__proto__')).toBeUndefined()

@@ -14,19 +14,19 @@ import type { Clock } from '../clock'
 import { EgressError, type Egress, type EgressRequest } from '../egress/egress'
 import { AppError } from '../errors'
 import { Secret } from '../secret'
-import { isObject, parseAnswer, parseObject, retryAfterSeconds, type ParsedAnswer, type TokenWire } from './answer'
+import { codeOf, parseAnswer, retryAfterSeconds, type ParsedAnswer, type TokenWire } from './answer'
 import type {
   CodeExchange,
   ExchangeResult,
   IdentityResult,
   ProviderApp,
   ProviderClient,
-  ProviderIdentity,
   RefreshResult,
   RevokeResult,
   TokenFailure,
 } from './client'
 import type { ProviderDefinition } from './definition'
+import { claimsOf, isObject, parseObject, textAt, type Json } from './json'
 import { canonicalScopes } from './scopes'
 import type { TokenSet } from './token-set'
 
@@ -62,10 +62,10 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
   const isPlain = Object.values<string>({ ...endpoints }).some((url) => url.startsWith('http:'))
   let signingKeys: oc.ExportedJWKSCache | undefined
 
-  const configure = (customFetch: oc.CustomFetch): oc.Configuration => {
+  const configure = (customFetch: oc.CustomFetch, issuer = endpoints.issuer): oc.Configuration => {
     const config = new oc.Configuration(
       {
-        issuer: endpoints.issuer,
+        issuer,
         authorization_endpoint: endpoints.authorization,
         token_endpoint: endpoints.token,
         ...(endpoints.jwks === undefined ? {} : { jwks_uri: endpoints.jwks }),
@@ -94,8 +94,7 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
       try {
         answer = await egress.request(url, {
           method: 'POST',
-          headers: Object.fromEntries(new Headers(init.headers)),
-          body: init.body instanceof URLSearchParams ? init.body.toString() : '',
+          ...written(new Headers(init.headers), init.body instanceof URLSearchParams ? init.body : undefined),
           maxBytes: TOKEN_MAX_BYTES,
           timeoutMs: options.tokenTimeoutMs ?? TOKEN_TIMEOUT_MS,
           fresh: true,
@@ -113,6 +112,17 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
       const { id_token: idToken, ...rest } = parsed.wire
       return Response.json({ ...rest, ...(form === 'exchange' && definition.idToken ? { id_token: idToken } : {}) })
     }
+
+  /** The request as openid-client made it, in the encoding that this provider reads. */
+  const written = (headers: Headers, form = new URLSearchParams()) => {
+    const { encoding, headers: extra } = definition.tokenRequest
+    for (const [name, value] of Object.entries(extra ?? {})) headers.set(name, value)
+    if (encoding === 'json') headers.set('content-type', 'application/json')
+    return {
+      headers: Object.fromEntries(headers),
+      body: encoding === 'json' ? JSON.stringify(Object.fromEntries(form)) : form.toString(),
+    }
+  }
 
   const fetchSigningKeys = async (url: string): Promise<Response> => {
     if (url !== endpoints.jwks) throw new AppError('internal', 'An unexpected endpoint was asked for.')
@@ -140,11 +150,11 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
   const expiresAt = (base: Date, seconds: number, maxSeconds: number) =>
     new Date(base.getTime() + Math.min(seconds, maxSeconds) * 1000)
 
-  const times = (wire: TokenWire, base: Date, isRefresh: boolean) => {
-    const expires =
-      isRefresh || wire.refresh_token !== undefined || definition.refreshMode === 'static'
-        ? (wire.expires_in ?? definition.defaultAccessLifetimeSeconds)
-        : (wire.expires_in ?? null)
+  const times = ({ wire, hasOddLifetime }: Issued, base: Date, isRefresh: boolean) => {
+    const { accessSeconds, accessMayNotExpire } = definition.lifecycle
+    // What can be renewed ends, whether or not the answer says when.
+    const ends = isRefresh || wire.refresh_token !== undefined || hasOddLifetime || !accessMayNotExpire
+    const expires = wire.expires_in ?? (ends ? accessSeconds : null)
     return {
       accessExpiresAt: expires === null ? null : expiresAt(base, expires, YEAR_SECONDS),
       refreshExpiresAt:
@@ -154,46 +164,78 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
     }
   }
 
-  /** Null when the answer says nothing about scopes. A GitHub App's user token has permissions instead and answers "". */
-  const answeredScopes = (wire: TokenWire): string[] | null => {
+  /** Null when the answer says nothing about scopes. */
+  const answeredScopes = (wire: TokenWire, isRefresh: boolean): string[] | null => {
     if (wire.scope === undefined) return null
-    if (definition.dialect === 'github' && wire.scope === '' && wire.access_token.startsWith('ghu_')) return null
+    // An empty list is none at all (RFC 6749 §3.3): of a consent it says that nothing was granted, of a refresh nothing.
+    if (wire.scope.trim() === '' && (isRefresh || scopes.unnamedPrefixes.some((p) => wire.access_token.startsWith(p))))
+      return null
     return canonicalScopes(scopes, wire.scope)
   }
 
-  const toTokenSet = (wire: TokenWire, base: Date, requested: readonly string[]): TokenSet => ({
+  const toTokenSet = ({ wire, ...issued }: Issued, base: Date, requested: readonly string[]): TokenSet => ({
     accessToken: new Secret(wire.access_token),
     refreshToken: wire.refresh_token === undefined ? null : new Secret(wire.refresh_token),
-    ...times(wire, base, false),
+    ...times({ wire, ...issued }, base, false),
     // Unnamed means granted as asked (RFC 6749 §5.1).
     grantedScopes:
-      answeredScopes(wire) ?? canonicalScopes(scopes, requested).filter((scope) => !scopes.notReported.includes(scope)),
+      answeredScopes(wire, false) ??
+      canonicalScopes(scopes, requested).filter((scope) => !scopes.notReported.includes(scope)),
   })
 
   const exchangeCode = async (exchange: CodeExchange): Promise<ExchangeResult> => {
     const unready = await ensureSigningKeys()
     if (unready !== undefined) return unready
     const capture: Capture = {}
-    const config = configure(captureTokens(capture, 'exchange', exchange.signal))
-    if (definition.idToken) {
-      oc.enableNonRepudiationChecks(config)
-      if (signingKeys !== undefined) oc.setJwksCache(config, structuredClone(signingKeys))
-    }
     const callback = new URL(exchange.redirectUri)
     callback.search = exchange.callbackUrl.search
-    try {
+    const grant = async (customFetch: oc.CustomFetch, issuer?: string) => {
+      const config = configure(customFetch, issuer)
+      if (definition.idToken) {
+        oc.enableNonRepudiationChecks(config)
+        if (signingKeys !== undefined) oc.setJwksCache(config, structuredClone(signingKeys))
+      }
       const response = await oc.authorizationCodeGrant(config, callback, {
         expectedState: exchange.state.reveal(),
-        pkceCodeVerifier: exchange.codeVerifier,
+        ...(definition.pkce ? { pkceCodeVerifier: exchange.codeVerifier } : {}),
         ...(definition.idToken ? { expectedNonce: exchange.nonce, idTokenExpected: true } : {}),
       })
       signingKeys = oc.getJwksCache(config) ?? signingKeys
+      return response
+    }
+    try {
+      const ask = captureTokens(capture, 'exchange', exchange.signal)
+      let response
+      if (endpoints.issuer.includes(TENANT)) {
+        // Which issuer to expect is in the answer, so the answer is had first and checked as a whole afterwards.
+        let answer: Response | undefined
+        await grant(async (url, init) => {
+          answer = await ask(url, init)
+          return new Response('{}', { status: 400 })
+        }).catch((error: unknown) => {
+          if (answer === undefined) throw error
+        })
+        const { parsed } = capture
+        if (parsed === undefined || answer === undefined) return lost()
+        if (parsed.kind !== 'issued') return parsed
+        const kept = answer
+        const tenant = textAt(claimsOf(parsed.wire.id_token), 'tid') ?? ''
+        response = await grant(
+          (url) => (url === endpoints.token ? Promise.resolve(kept) : fetchSigningKeys(url)),
+          endpoints.issuer.replace(TENANT, /^[0-9A-Za-z-]{1,64}$/.test(tenant) ? tenant : '-'),
+        )
+      } else response = await grant(ask)
       const { parsed, observedAt: base } = capture
       if (parsed?.kind !== 'issued' || base === undefined) return { kind: 'unknown_outcome', code: 'no_token' }
+      const claims = response.claims()
       return {
         kind: 'issued',
-        tokens: toTokenSet(parsed.wire, base, exchange.requestedScopes),
-        identity: definition.identity === 'id_token' ? fromClaims(response.claims()) : slackIdentity(parsed.whole),
+        tokens: toTokenSet(parsed, base, exchange.requestedScopes),
+        identity: definition.identity.isInIdToken
+          ? claims === undefined
+            ? null
+            : definition.identity.read({ ...claims })
+          : (definition.identity.fromAnswer?.(parsed.whole) ?? null),
       }
     } catch (error) {
       const { parsed, observedAt: base } = capture
@@ -202,12 +244,21 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
       return {
         kind: 'untrusted',
         code: 'invalid_id_token',
-        tokens: base === undefined ? null : toTokenSet(parsed.wire, base, exchange.requestedScopes),
+        tokens: base === undefined ? null : toTokenSet(parsed, base, exchange.requestedScopes),
       }
     }
   }
 
-  const refresh: ProviderClient['refresh'] = async (refreshToken, { signal }): Promise<RefreshResult> => {
+  /** Whose tokens a refresh brought, where the answer says it (OpenID Connect Core §12.2). */
+  const isOfAnother = ({ wire, whole }: Issued & { readonly whole: Json }, subject: string | undefined): boolean => {
+    if (subject === undefined) return false
+    const { isInIdToken, read, fromAnswer } = definition.identity
+    const claims = isInIdToken ? claimsOf(wire.id_token) : undefined
+    const named = claims === undefined ? fromAnswer?.(whole) : read(claims)
+    return named !== null && named !== undefined && named.subject !== subject
+  }
+
+  const refresh: ProviderClient['refresh'] = async (refreshToken, { signal, subject }): Promise<RefreshResult> => {
     const capture: Capture = {}
     // What the endpoint said is in the capture; openid-client's opinion of it adds nothing.
     await oc
@@ -217,13 +268,14 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
     if (parsed === undefined) return { kind: 'weather', code: 'not_sent' }
     if (parsed.kind !== 'issued') return parsed
     const { wire } = parsed
+    if (isOfAnother(parsed, subject)) return { kind: 'rejected', code: 'subject_mismatch', status: 200 }
     return {
       kind: 'issued',
       tokens: {
         accessToken: new Secret(wire.access_token),
         refreshToken: wire.refresh_token === undefined ? null : new Secret(wire.refresh_token),
-        ...times(wire, base ?? clock.now(), true),
-        grantedScopes: answeredScopes(wire),
+        ...times(parsed, base ?? clock.now(), true),
+        grantedScopes: answeredScopes(wire, true),
       },
     }
   }
@@ -254,7 +306,7 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
     const { answer, failure } = await call(url, init)
     if (answer === undefined) return failure
     const body = parseObject(answer.body)
-    const error = isObject(body) && typeof body['error'] === 'string' ? body['error'] : undefined
+    const error = body === undefined ? undefined : definition.dialect.refusal(body, answer.status)?.code
     const weather = passing(answer)
     if (weather !== undefined) return weather
     if (dead(answer.status, body)) return { kind: 'revoked' }
@@ -267,95 +319,26 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
     )
       return {
         kind: 'app_fault',
-        code: error !== undefined && /^[\w.-]{1,64}$/.test(error) ? error : `http_${answer.status}`,
+        code: error !== undefined && codeOf(error) !== 'unknown_error' ? error : `http_${answer.status}`,
       }
     return { kind: 'rejected', code: `http_${answer.status}`, status: answer.status }
   }
 
   const revoke: ProviderClient['revoke'] = async (tokens, scope, { signal } = {}) => {
     const withSignal = signal === undefined ? {} : { signal }
-    const { accessToken, refreshToken } = tokens
-    switch (definition.revocation.style) {
-      case 'rfc7009': {
-        const token = refreshToken ?? accessToken
-        if (token === undefined) return { kind: 'revoked' }
-        const body = new URLSearchParams({ token: token.reveal() }).toString()
-        return revokeOne(
-          endpoints.revocation,
-          { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' }, body, ...withSignal },
-          (status, answer) => status === 200 || (status === 400 && answer?.['error'] === 'invalid_token'),
-        )
-      }
-      case 'github': {
-        const credentials = Buffer.from(`${app.clientId}:${clientSecret.reveal()}`).toString('base64')
-        const remove = async (token: Secret) => {
-          let missing = false
-          const result = await revokeOne(
-            `${endpoints.revocation.replace('{clientId}', encodeURIComponent(app.clientId))}/${scope}`,
-            {
-              method: 'DELETE',
-              headers: {
-                authorization: `Basic ${credentials}`,
-                accept: 'application/vnd.github+json',
-                'content-type': 'application/json',
-              },
-              body: JSON.stringify({ access_token: token.reveal() }),
-              ...withSignal,
-            },
-            (status) => {
-              missing = status === 404 || status === 422
-              return status === 204 || missing
-            },
-          )
-          return { result, missing }
-        }
-        const first = accessToken === undefined ? undefined : await remove(accessToken)
-        if (scope === 'token') {
-          // Deleting an access token leaves its refresh token alive. That one is given up as a leaked one would be, which
-          // asks for no credentials and spares every other token. Servers without this call have no refresh tokens.
-          if ((first !== undefined && first.result.kind !== 'revoked') || refreshToken === undefined)
-            return first?.result ?? { kind: 'revoked' }
-          return revokeOne(
-            apiUrl('/credentials/revoke'),
-            {
-              method: 'POST',
-              headers: { accept: 'application/vnd.github+json', 'content-type': 'application/json' },
-              body: JSON.stringify({ credentials: [refreshToken.reveal()] }),
-              ...withSignal,
-            },
-            (status) => status === 202 || status === 404 || status === 422,
-          )
-        }
-        if (first !== undefined && !first.missing) return first.result
-        // The call names the grant by a living access token. When that one is dead, the refresh token makes another.
-        if (refreshToken === undefined) return { kind: 'revoked' }
-        const renewed = await refresh(refreshToken, withSignal)
-        switch (renewed.kind) {
-          case 'issued':
-            return (await remove(renewed.tokens.accessToken)).result
-          case 'permanent':
-            return { kind: 'revoked' }
-          case 'unknown_outcome':
-            return { kind: 'weather', code: renewed.code }
-          default:
-            return renewed
-        }
-      }
-      case 'slack': {
-        for (const token of [accessToken, refreshToken]) {
-          if (token === undefined) continue
-          const result = await revokeOne(
-            endpoints.revocation,
-            { method: 'POST', headers: { authorization: `Bearer ${token.reveal()}` }, ...withSignal },
-            (_status, answer) =>
-              answer?.['ok'] === true ||
-              (typeof answer?.['error'] === 'string' && SLACK_DEAD.includes(answer['error'])),
-          )
-          if (result.kind !== 'revoked') return result
-        }
-        return { kind: 'revoked' }
-      }
-    }
+    const { revoke: ask, reach } = definition.revocation
+    if (ask === undefined || endpoints.revocation === undefined || reach === 'none')
+      return { kind: 'unsupported', code: 'not_supported' }
+    return ask({
+      tokens,
+      scope,
+      endpoint: endpoints.revocation.replace('{clientId}', encodeURIComponent(app.clientId)),
+      clientId: app.clientId,
+      clientSecret,
+      apiUrl,
+      send: (url, request, isDead) => revokeOne(url, { ...request, ...withSignal }, isDead),
+      refresh: (token) => refresh(token, withSignal),
+    })
   }
 
   const apiUrl = (path: string): URL => {
@@ -366,16 +349,13 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
   }
 
   const identify: ProviderClient['identify'] = async (accessToken, { signal } = {}): Promise<IdentityResult> => {
-    const authorization = `Bearer ${accessToken.reveal()}`
+    const { request, read } = definition.identity
     const url =
-      definition.identity === 'github_user'
-        ? apiUrl('/user')
-        : definition.identity === 'slack_token'
-          ? apiUrl('/auth.test')
-          : (endpoints.userinfo ?? apiUrl('/oauth2/v3/userinfo'))
+      request.path === undefined ? (endpoints.userinfo ?? apiUrl('/oauth2/v3/userinfo')) : apiUrl(request.path)
     const { answer, failure } = await call(url, {
-      method: definition.identity === 'slack_token' ? 'POST' : 'GET',
-      headers: { authorization, accept: 'application/json' },
+      method: request.method,
+      headers: { accept: 'application/json', ...request.headers, authorization: `Bearer ${accessToken.reveal()}` },
+      ...(request.body === undefined ? {} : { body: request.body }),
       ...(signal === undefined ? {} : { signal }),
     })
     if (answer === undefined) return failure
@@ -383,16 +363,15 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
     if (weather !== undefined) return weather
     const body = parseObject(answer.body)
     if (body === undefined) return { kind: 'weather', code: 'unreadable_answer' }
-    const identity =
-      definition.identity === 'github_user'
-        ? githubIdentity(body)
-        : definition.identity === 'slack_token'
-          ? slackTestIdentity(body)
-          : fromClaims(body)
+    const identity = read(body)
     if (answer.status !== 200 || identity === null) {
-      const error = body['error']
-      const code = typeof error === 'string' && /^[\w.-]{1,64}$/.test(error) ? error : `http_${answer.status}`
-      return { kind: 'rejected', code, status: answer.status }
+      const refusal = definition.dialect.refusal(body, answer.status)
+      const code = refusal === undefined ? 'unknown_error' : codeOf(refusal.code)
+      return {
+        kind: 'rejected',
+        code: code === 'unknown_error' ? `http_${answer.status}` : code,
+        status: answer.status,
+      }
     }
     const reported = answer.headers.get('x-oauth-scopes')
     return { kind: 'known', identity, grantedScopes: reported ? canonicalScopes(scopes, reported) : null }
@@ -408,10 +387,14 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
       return oc.buildAuthorizationUrl(config, {
         ...definition.authorizationParameters,
         redirect_uri: request.redirectUri,
-        scope: request.scopes.join(scopes.separator),
+        ...(scopes.areRequested ? { scope: request.scopes.join(scopes.separator) } : {}),
         state: request.state.reveal(),
-        code_challenge: await oc.calculatePKCECodeChallenge(request.codeVerifier),
-        code_challenge_method: 'S256',
+        ...(definition.pkce
+          ? {
+              code_challenge: await oc.calculatePKCECodeChallenge(request.codeVerifier),
+              code_challenge_method: 'S256',
+            }
+          : {}),
         ...(definition.idToken ? { nonce: request.nonce } : {}),
         ...(request.loginHint !== undefined && definition.loginHintParameter !== undefined
           ? { [definition.loginHintParameter]: request.loginHint }
@@ -425,16 +408,11 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
   }
 }
 
-type Dead = (status: number, body: Readonly<Record<string, unknown>> | undefined) => boolean
+type Dead = (status: number, body: Json | undefined) => boolean
+type Issued = Extract<ParsedAnswer, { readonly kind: 'issued' }>
 
-/** Slack's words for a token that is of no use to anybody any more. */
-const SLACK_DEAD: readonly string[] = [
-  'token_revoked',
-  'token_expired',
-  'invalid_auth',
-  'account_inactive',
-  'not_authed',
-]
+/** In an issuer: the directory that the ID token itself names. */
+const TENANT = '{tenantid}'
 
 const lost = (): TokenFailure => ({ kind: 'unknown_outcome', code: 'no_answer' })
 
@@ -450,7 +428,9 @@ function failureOf(error: unknown): TokenFailure {
         : error.sent
           ? 'connection_lost'
           : 'unreachable'
-  return error.sent ? { kind: 'unknown_outcome', code } : { kind: 'weather', code }
+  if (!error.sent) return { kind: 'weather', code }
+  // Too much is an answer, of somebody; what is missing may have been one.
+  return code === 'too_large' ? { kind: 'unknown_outcome', code, answered: true } : { kind: 'unknown_outcome', code }
 }
 
 /** The callback did not pass its checks, so nothing was sent. */
@@ -479,50 +459,4 @@ const DECLINED: readonly string[] = [
 function observedAt(startedAt: Date, headers: Headers): Date {
   const theirs = Date.parse(headers.get('date') ?? '')
   return Math.abs(theirs - startedAt.getTime()) < MAX_CLOCK_DISAGREEMENT_MS ? new Date(theirs) : startedAt
-}
-
-const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined)
-
-/** Shown to people beside other accounts, so without line breaks and direction marks. */
-function label(value: string): string {
-  return value
-    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '')
-    .trim()
-    .slice(0, 120)
-}
-
-function fromClaims(claims: Readonly<Record<string, unknown>> | undefined): ProviderIdentity | null {
-  const subject = text(claims?.['sub'])
-  if (subject === undefined) return null
-  const email = text(claims?.['email'])
-  return { subject, label: label(email ?? text(claims?.['name']) ?? subject), email: email ?? null }
-}
-
-function githubIdentity(user: Readonly<Record<string, unknown>>): ProviderIdentity | null {
-  const { id } = user
-  const login = text(user['login'])
-  if (typeof id !== 'number' || !Number.isSafeInteger(id) || login === undefined) return null
-  return { subject: String(id), label: label(login), email: text(user['email']) ?? null }
-}
-
-/** From a token answer. User ids are unique per workspace, in an Enterprise organisation per organisation. */
-function slackIdentity(whole: Readonly<Record<string, unknown>>): ProviderIdentity | null {
-  const { team, enterprise, authed_user: user } = whole
-  const place =
-    (isObject(enterprise) ? text(enterprise['id']) : undefined) ?? (isObject(team) ? text(team['id']) : undefined)
-  const id = isObject(user) ? text(user['id']) : text(whole['user_id'])
-  if (place === undefined || id === undefined) return null
-  const name = (isObject(team) ? text(team['name']) : undefined) ?? place
-  return { subject: `${place}:${id}`, label: label(`${name} · ${id}`), email: null }
-}
-
-function slackTestIdentity(body: Readonly<Record<string, unknown>>): ProviderIdentity | null {
-  const place = text(body['enterprise_id']) ?? text(body['team_id'])
-  const id = text(body['user_id'])
-  if (body['ok'] !== true || place === undefined || id === undefined) return null
-  return {
-    subject: `${place}:${id}`,
-    label: label(`${text(body['user']) ?? id} · ${text(body['team']) ?? place}`),
-    email: null,
-  }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
-import { github } from './catalog/github'
-import { google } from './catalog/google'
+import { github } from './catalog/github/definition'
+import { google } from './catalog/google/definition'
 import { canonicalScopes, coversScope, missingScopes, scopesToRequest } from './scopes'
 
 const GMAIL = 'https://www.googleapis.com/auth/gmail.'

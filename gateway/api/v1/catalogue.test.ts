@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { providerName, providerOfTool, providerSummary } from '@/app/_client/providers'
-import { CATALOG } from '@/lib/providers/registry'
+import { CATALOG } from '@/lib/providers/catalog/index'
 import { TOOLS } from '@/lib/tools/registry'
 
 /** The pages may not import the catalogue, so they keep three facts of their own; these are the facts. */
@@ -22,6 +22,6 @@ describe('what the pages know about providers', () => {
 
   it('finds nothing for names that no table has of its own', () => {
     expect(providerOfTool('constructor_x')).toBeUndefined()
-    expect(providerName('toString')).toBe('toString')
+    expect(providerName('toString')).toBe('ToString')
   })
 })

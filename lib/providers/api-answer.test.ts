@@ -2,11 +2,12 @@ import { describe, expect, it } from 'vitest'
 
 import type { ProviderName } from '@/lib/config'
 
-import { judgeAnswer } from './provider-answer'
+import { CATALOG } from './catalog/index'
 
 const NOW = new Date('2026-05-04T12:00:00Z')
 function judge(provider: ProviderName, status: number, json: unknown, headers: Record<string, string> = {}) {
-  return judgeAnswer(provider, { status, json, headers: { get: (name) => headers[name] ?? null } }, NOW)
+  const definition = CATALOG.find(({ name }) => name === provider)
+  return definition?.judgeApi({ status, json, headers: { get: (name) => headers[name] ?? null } }, NOW)
 }
 const googleError = (reason: string) => ({ error: { errors: [{ reason }], details: [{ '@type': 'x', reason }] } })
 const reset = String(NOW.getTime() / 1_000 + 90)

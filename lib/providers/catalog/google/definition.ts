@@ -4,13 +4,18 @@
  * @see https://developers.google.com/identity/protocols/oauth2/web-server
  * @module
  */
-import type { ProviderDefinition } from '../definition'
+import { oneVariant, openIdIdentity, revokeByRfc7009, standardDialect } from '../../dialect'
+import type { ProviderDefinition } from '../../definition'
+import { judgeGoogle } from './api-answer'
+import { googleFace } from './face'
+
+const DAY_SECONDS = 86_400
 
 const PREFIX = 'https://www.googleapis.com/auth/'
 
 export const google: ProviderDefinition = {
-  name: 'google',
-  displayName: 'Google',
+  name: googleFace.name,
+  displayName: googleFace.displayName,
   endpoints: {
     authorization: 'https://accounts.google.com/o/oauth2/v2/auth',
     token: 'https://oauth2.googleapis.com/token',
@@ -22,7 +27,9 @@ export const google: ProviderDefinition = {
   },
   apiHosts: { '/gmail/': 'https://gmail.googleapis.com' },
   clientAuth: 'post',
-  dialect: 'standard',
+  tokenRequest: { encoding: 'form' },
+  dialect: standardDialect,
+  pkce: true,
   authorizationParameters: {
     access_type: 'offline',
     // A refresh token comes only when consent was shown.
@@ -35,6 +42,8 @@ export const google: ProviderDefinition = {
   idToken: true,
   scopes: {
     separator: ' ',
+    areRequested: true,
+    unnamedPrefixes: [],
     identity: ['openid', 'email', 'profile'],
     defaults: [`${PREFIX}gmail.readonly`, `${PREFIX}gmail.compose`, `${PREFIX}calendar.events`],
     aliases: { [`${PREFIX}userinfo.email`]: 'email', [`${PREFIX}userinfo.profile`]: 'profile' },
@@ -92,8 +101,15 @@ export const google: ProviderDefinition = {
     },
   },
   refreshMode: 'static',
-  oldAccessTokenDiesOnRefresh: false,
-  defaultAccessLifetimeSeconds: 3_599,
+  lifecycle: {
+    accessSeconds: 3_599,
+    accessMayNotExpire: false,
+    refreshIdleSeconds: 182 * DAY_SECONDS,
+    refreshAbsoluteSeconds: null,
+    rotates: 'never',
+    graceSeconds: null,
+    oldAccessTokenDiesOnRefresh: false,
+  },
   tokenErrors: {
     permanent: ['invalid_grant', 'invalid_rapt', 'admin_policy_enforced', 'access_denied'],
     appFault: [
@@ -108,6 +124,35 @@ export const google: ProviderDefinition = {
     weather: ['temporarily_unavailable', 'rate_limit_exceeded', 'slow_down'],
     unknown: ['internal_failure', 'server_error', 'backend_error'],
   },
-  identity: 'id_token',
-  revocation: { style: 'rfc7009', reach: 'grant' },
+  identity: openIdIdentity,
+  revocation: {
+    // Ends all that the person allowed this project, whichever of its tokens is named.
+    reach: 'grant',
+    endsReplacedTokens: false,
+    byHand: 'https://myaccount.google.com/connections',
+    revoke: revokeByRfc7009({
+      client: 'none',
+      isDead: (status, body) => status === 400 && body?.['error'] === 'invalid_token',
+      isWhole: true,
+    }),
+  },
+  variants: oneVariant('Access is renewed every hour'),
+  traps: [
+    {
+      id: 'google_testing',
+      severity: 'warning',
+      words:
+        'This server’s Google app is still in testing, so Google ends every consent seven days after it was given. Until its operator publishes it (Google Cloud console, Audience, “Publish app”), reconnect before that day; after publishing, reconnect once.',
+      // 604799 seconds for an app in testing; no other end is named for an app that is published.
+      when: { refreshLifetimeAtMostSeconds: 7 * DAY_SECONDS },
+    },
+    {
+      id: 'google_no_refresh_token',
+      severity: 'warning',
+      words:
+        'Google gave access without the means to renew it, which it does when it has not shown its consent page in full. Remove this app at myaccount.google.com/connections, then reconnect.',
+      when: { hasRefreshToken: false, accessExpires: true },
+    },
+  ],
+  judgeApi: judgeGoogle,
 }

@@ -5,11 +5,16 @@
  * @see https://docs.slack.dev/authentication/using-token-rotation
  * @module
  */
-import type { ProviderDefinition } from '../definition'
+import type { ProviderDefinition } from '../../definition'
+import { judgeSlack } from './api-answer'
+import { slackDialect, slackErrors } from './dialect'
+import { slackFace } from './face'
+import { readAuthTest, slackUserOf } from './identity'
+import { revokeAtSlack, slackLifecycle, slackTraps } from './lifecycle'
 
 export const slack: ProviderDefinition = {
-  name: 'slack',
-  displayName: 'Slack',
+  name: slackFace.name,
+  displayName: slackFace.displayName,
   endpoints: {
     authorization: 'https://slack.com/oauth/v2_user/authorize',
     token: 'https://slack.com/api/oauth.v2.user.access',
@@ -19,12 +24,17 @@ export const slack: ProviderDefinition = {
   },
   apiHosts: {},
   clientAuth: 'post',
-  dialect: 'slack',
+  tokenRequest: { encoding: 'form' },
+  // A bot's token would act as the app, not as the person who consented.
+  dialect: slackDialect('user'),
+  pkce: true,
   authorizationParameters: {},
   callbackIssuer: 'optional',
   idToken: false,
   scopes: {
     separator: ',',
+    areRequested: true,
+    unnamedPrefixes: [],
     identity: [],
     defaults: ['channels:read', 'channels:history', 'users:read', 'chat:write'],
     aliases: {},
@@ -46,23 +56,29 @@ export const slack: ProviderDefinition = {
   },
   // A used refresh token answers for a short, undocumented while: repeat at once.
   refreshMode: 'grace',
-  oldAccessTokenDiesOnRefresh: false,
-  defaultAccessLifetimeSeconds: 43_200,
-  tokenErrors: {
-    permanent: ['invalid_refresh_token'],
-    appFault: [
-      'bad_client_secret',
-      'invalid_client_id',
-      'invalid_grant_type',
-      'pkce_not_allowed',
-      'token_rotation_not_enabled',
-      'bad_redirect_uri',
-      'oauth_authorization_url_mismatch',
-      'cannot_install_an_org_installed_app',
-    ],
-    weather: ['ratelimited', 'rate_limited', 'service_unavailable', 'team_added_to_org'],
-    unknown: ['internal_error', 'fatal_error', 'request_timeout'],
+  lifecycle: slackLifecycle,
+  tokenErrors: slackErrors,
+  identity: {
+    isInIdToken: false,
+    fromAnswer: slackUserOf,
+    request: { method: 'POST', path: '/auth.test' },
+    read: readAuthTest,
   },
-  identity: 'slack_token',
-  revocation: { style: 'slack', reach: 'token' },
+  revocation: {
+    reach: 'token',
+    // Consents add up here: each leaves a chain of its own.
+    endsReplacedTokens: true,
+    byHand: 'https://slack.com/apps/manage',
+    revoke: revokeAtSlack,
+  },
+  variants: {
+    known: {
+      user_rotating: { words: 'Acts as you; access is renewed every twelve hours' },
+      user: { words: 'Acts as you; the token does not expire' },
+    },
+    prefixes: ['xoxe.xoxp-', 'xoxp-'],
+    of: ({ hasRefreshToken, accessExpires }) => (hasRefreshToken || accessExpires ? 'user_rotating' : 'user'),
+  },
+  traps: slackTraps('user_rotating', 'user'),
+  judgeApi: judgeSlack,
 }

@@ -4,11 +4,18 @@
  * @see https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens
  * @module
  */
-import type { ProviderDefinition } from '../definition'
+import { standardDialect } from '../../dialect'
+import type { ProviderDefinition } from '../../definition'
+import { judgeGithub } from './api-answer'
+import { githubFace } from './face'
+import { readGithubUser } from './identity'
+import { revokeAtGithub } from './revoke'
+
+const HALF_YEAR_SECONDS = 15_897_600
 
 export const github: ProviderDefinition = {
-  name: 'github',
-  displayName: 'GitHub',
+  name: githubFace.name,
+  displayName: githubFace.displayName,
   endpoints: {
     authorization: 'https://github.com/login/oauth/authorize',
     token: 'https://github.com/login/oauth/access_token',
@@ -18,7 +25,9 @@ export const github: ProviderDefinition = {
   },
   apiHosts: {},
   clientAuth: 'post',
-  dialect: 'github',
+  tokenRequest: { encoding: 'form' },
+  dialect: standardDialect,
+  pkce: true,
   authorizationParameters: { allow_signup: 'false', prompt: 'select_account' },
   loginHintParameter: 'login',
   // Sent since 2026, after one roll-back.
@@ -26,6 +35,9 @@ export const github: ProviderDefinition = {
   idToken: false,
   scopes: {
     separator: ' ',
+    areRequested: true,
+    // A GitHub App's user token has permissions instead and answers an empty scope.
+    unnamedPrefixes: ['ghu_'],
     // offline_access asks an OAuth app for tokens that expire.
     identity: ['read:user', 'offline_access'],
     defaults: ['repo'],
@@ -58,8 +70,15 @@ export const github: ProviderDefinition = {
     },
   },
   refreshMode: 'strict',
-  oldAccessTokenDiesOnRefresh: true,
-  defaultAccessLifetimeSeconds: null,
+  lifecycle: {
+    accessSeconds: 28_800,
+    accessMayNotExpire: true,
+    refreshIdleSeconds: null,
+    refreshAbsoluteSeconds: HALF_YEAR_SECONDS,
+    rotates: 'always',
+    graceSeconds: 0,
+    oldAccessTokenDiesOnRefresh: true,
+  },
   tokenErrors: {
     permanent: ['bad_refresh_token'],
     appFault: [
@@ -73,6 +92,41 @@ export const github: ProviderDefinition = {
     weather: ['temporarily_unavailable', 'slow_down'],
     unknown: ['server_error'],
   },
-  identity: 'github_user',
-  revocation: { style: 'github', reach: 'both' },
+  identity: { isInIdToken: false, request: { method: 'GET', path: '/user' }, read: readGithubUser },
+  revocation: {
+    reach: 'both',
+    endsReplacedTokens: false,
+    byHand: 'https://github.com/settings/applications',
+    revoke: revokeAtGithub,
+  },
+  variants: {
+    known: {
+      app: { words: 'GitHub App; access is renewed every eight hours' },
+      app_without_expiry: { words: 'GitHub App whose tokens do not expire' },
+      oauth_app: { words: 'OAuth app with expiring tokens; access is renewed every eight hours' },
+      oauth_app_without_expiry: { words: 'OAuth app whose tokens do not expire' },
+    },
+    prefixes: ['ghu_', 'gho_'],
+    of: ({ prefix, hasRefreshToken, accessExpires }) => {
+      const kind = prefix === 'ghu_' ? 'app' : 'oauth_app'
+      return hasRefreshToken || accessExpires ? kind : (`${kind}_without_expiry` as const)
+    },
+  },
+  traps: [
+    {
+      id: 'github_never_expires',
+      severity: 'note',
+      words:
+        'This server’s GitHub app gives tokens that never expire: one that leaks works until somebody revokes it. Whoever owns the app can turn on “Expire user authorization tokens” in its settings; reconnect afterwards. Until then grant little, and disconnect what is not used.',
+      when: { variants: ['app_without_expiry'] },
+    },
+    {
+      id: 'github_oauth_never_expires',
+      severity: 'note',
+      words:
+        'This server’s GitHub app gives tokens that are never renewed. That one was withdrawn is noticed at the next call, and GitHub drops one that nobody uses for a year. Its owner can turn on expiring tokens in its settings; reconnect afterwards.',
+      when: { variants: ['oauth_app_without_expiry'] },
+    },
+  ],
+  judgeApi: judgeGithub,
 }
