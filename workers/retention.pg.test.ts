@@ -144,9 +144,19 @@ describe('retention', () => {
       sealed: bytes(),
       expiresAt,
     })
+    const refresh = (at: Date) => ({
+      tenantId: world.tenantId,
+      id: newId('refreshEvent'),
+      connectionId: world.connectionId,
+      at,
+      cause: 'due',
+      outcome: 'issued',
+      generation: 2,
+    })
     await db.app.tenant(world.tenantId, async (tx) => {
       await tx.connectAttempt.createMany({ data: [attempt(ago(2)), attempt(ago(0.5))] })
       await tx.auditArguments.createMany({ data: [call(ago(1)), call(ago(-1))] })
+      await tx.refreshEvent.createMany({ data: [refresh(ago(91)), refresh(ago(89))] })
       await tellOf(tx, ago)
     })
 
@@ -157,6 +167,7 @@ describe('retention', () => {
       rateLimits: 1,
       connectAttempts: 1,
       callArguments: 1,
+      refreshEvents: 1,
       notifications: 4,
     })
     expect((await global.emailToken.findMany()).map((row) => row.id)).toEqual([kept.token])
@@ -165,6 +176,7 @@ describe('retention', () => {
     expect((await global.rateLimit.findMany()).map((row) => row.key).sort()).toEqual(['eternal', 'live'])
     expect(await db.app.tenant(world.tenantId, (tx) => tx.connectAttempt.count())).toBe(1)
     expect(await db.app.tenant(world.tenantId, (tx) => tx.auditArguments.count())).toBe(1)
+    expect(await db.app.tenant(world.tenantId, (tx) => tx.refreshEvent.count())).toBe(1)
     expect(
       await db.app.tenant(world.tenantId, (tx) =>
         Promise.all([

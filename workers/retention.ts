@@ -10,6 +10,7 @@
  * | counters of the limiter   | until they expire                                |
  * | consents                  | a day after they expired                         |
  * | arguments of calls        | until they expire (30 days)                      |
+ * | history of refreshes      | 90 days, and of each connection the newest 200   |
  * | notifications             | 90 days                                          |
  * | deliveries of webhooks    | 30 days after they ended                         |
  * | episodes of trouble       | 180 days after they ended                        |
@@ -27,6 +28,7 @@ export interface RetentionReport {
   readonly rateLimits: number
   readonly connectAttempts: number
   readonly callArguments: number
+  readonly refreshEvents: number
   readonly notifications: number
 }
 
@@ -113,6 +115,17 @@ export function createRetention(deps: { readonly appDb: AppDb; readonly log: Log
             (tx) => tx.$executeRaw`
               DELETE FROM audit_arguments WHERE tenant_id = ${tenantId} AND call_id IN (
                 SELECT call_id FROM audit_arguments WHERE tenant_id = ${tenantId} AND expires_at < now() LIMIT ${batch})`,
+          ),
+      ),
+      // The newest of each connection are counted where they are written.
+      refreshEvents: await perTenant(
+        await global.$queryRaw<{ tenant_id: string }[]>`SELECT tenant_id FROM expired_refresh_event_tenants()`,
+        (tenantId) =>
+          appDb.tenant(
+            tenantId,
+            (tx) => tx.$executeRaw`
+              DELETE FROM refresh_event WHERE tenant_id = ${tenantId} AND id IN (
+                SELECT id FROM refresh_event WHERE tenant_id = ${tenantId} AND at < now() - interval '90 days' LIMIT ${batch})`,
           ),
       ),
       notifications: await forgetNotifications(),
