@@ -41,6 +41,8 @@ export interface NotifyWorld {
   /** Looks at the connections, gathers mails and sends them, all as if their time had come. */
   pass(): Promise<void>
   notifications(personId?: string): Promise<Record<string, unknown>[]>
+  /** As it was made: the workspace, and nobody in it. */
+  reset(): Promise<void>
   readonly digests: ReturnType<typeof createDigests>
   readonly mailer: ReturnType<typeof createMailer>
   close(): Promise<void>
@@ -124,6 +126,15 @@ export async function createNotifyWorld(): Promise<NotifyWorld> {
       db.adminQuery('app', 'SELECT * FROM notification WHERE $1::text IS NULL OR person_id = $1 ORDER BY id', [
         personId ?? null,
       ]),
+    async reset() {
+      sent.length = 0
+      result = { kind: 'delivered' }
+      await db.adminQuery(
+        'app',
+        'TRUNCATE notification, connection_episode, webhook_event, webhook_delivery, webhook, connection, mail, membership',
+      )
+      await db.adminQuery('app', 'UPDATE tenant SET disabled_at = NULL')
+    },
     close: () => db.close(),
   }
 }

@@ -1,4 +1,4 @@
-import { afterAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
 import { createAppDb } from '@/lib/db/app-db'
 import { newId, type PersonId } from '@/lib/ids'
@@ -11,15 +11,14 @@ import { createConnectionWatch } from './watch'
 
 let world: NotifyWorld
 let owner: PersonId
-const worlds: NotifyWorld[] = []
-beforeEach(async () => {
+beforeAll(async () => {
   world = await createNotifyWorld()
-  worlds.push(world)
+})
+beforeEach(async () => {
+  await world.reset()
   owner = await world.newPerson({ name: 'Ada' })
 })
-afterAll(async () => {
-  for (const one of worlds) await one.close()
-})
+afterAll(() => world.close())
 
 const kinds = async (personId?: string) => (await world.notifications(personId)).map((row) => row['kind'])
 const allDue = () =>

@@ -54,23 +54,19 @@ export function createWebhookBatches(deps: {
          WHERE tenant_id = ${tenantId} AND webhook_id = ${webhookId} AND delivery_id IS NULL RETURNING item, now() AS now`
       const [first] = taken
       if (first === undefined) return undefined
-      const connections = taken.slice(0, MAX_ITEMS).flatMap((row) => {
+      const items = taken.flatMap((row) => {
         const parsed = item.safeParse(row.item)
-        if (!parsed.success) return []
-        const { connectionId, provider, account, state, reason, since } = parsed.data
+        return parsed.success ? [parsed.data] : []
+      })
+      // Worst first: what is cut off is what can wait.
+      const rank = ({ state, connectionId }: (typeof items)[number]) =>
+        `${state === 'degraded' ? 1 : 0} ${connectionId}`
+      items.sort((a, b) => (rank(a) < rank(b) ? -1 : 1))
+      const connections = items.slice(0, MAX_ITEMS).map((one) => {
+        const { connectionId, provider, account, state, reason, since } = one
+        const summary = headlineOf(state, provider, account)
         const url = `${publicUrl}/connections/${connectionId}`
-        return [
-          {
-            id: connectionId,
-            provider,
-            account,
-            state,
-            reason,
-            since,
-            summary: headlineOf(state, provider, account),
-            url,
-          },
-        ]
+        return { id: connectionId, provider, account, state, reason, since, summary, url }
       })
       const body = JSON.stringify({
         type: 'connections.need_attention',

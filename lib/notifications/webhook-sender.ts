@@ -54,6 +54,8 @@ export interface WebhookSenderDeps {
   readonly log: Log
   /** In [0, 1). */
   readonly random?: () => number
+  /** For one call, connecting included. */
+  readonly timeoutMs?: number
 }
 
 interface Claim {
@@ -73,7 +75,7 @@ type Answer =
   | { readonly kind: 'stop'; readonly status: number | null; readonly error: 'gone' | 'secret_unreadable' | 'stopped' }
 
 export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
-  const { appDb, egress, keys, events, clock, log, random = Math.random } = deps
+  const { appDb, egress, keys, events, clock, log, random = Math.random, timeoutMs = TIMEOUT_MS } = deps
 
   const claim = (tenantId: TenantId, deliveryId: string) =>
     appDb.tenant(tenantId, async (tx): Promise<Claim | undefined> => {
@@ -108,7 +110,7 @@ export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
         headers: { 'content-type': 'application/json', 'user-agent': 'Portcullis-Webhook/1', ...headers },
         body: one.body,
         maxBytes: MAX_ANSWER_BYTES,
-        timeoutMs: TIMEOUT_MS,
+        timeoutMs,
       })
       if (status >= 200 && status < 300) return { kind: 'taken', status }
       if (status === 410) return { kind: 'stop', status, error: 'gone' }
