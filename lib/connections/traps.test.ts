@@ -41,7 +41,8 @@ const healthy: TrapFacts = {
   lastRefreshAt: null,
   missingScopeCount: 0,
   idleSince: null,
-  incidentSince: null,
+  isGrantEnding: false,
+  incident: null,
   now: NOW,
 }
 
@@ -117,7 +118,8 @@ const table: readonly (readonly [string, Partial<TrapFacts>, readonly string[]])
   ['another kind of token', { providerTraps: [VARIANT], variant: 'user' }, []],
   ['partial consent', { missingScopeCount: 2 }, ['partial_consent']],
   ['idle', { idleSince: days(-40) }, ['idle']],
-  ['an incident of the app', { incidentSince: days(-0.01) }, ['app_incident']],
+  ['an incident of the app that began nobody knows when', { incident: { since: null } }, ['app_incident']],
+  ['an incident of the app', { incident: { since: days(-0.01) } }, ['app_incident']],
   [
     'the gravest first',
     {
@@ -125,7 +127,7 @@ const table: readonly (readonly [string, Partial<TrapFacts>, readonly string[]])
       idleSince: days(-40),
       missingScopeCount: 1,
       refreshExpiresAt: days(-1),
-      incidentSince: days(-0.01),
+      incident: { since: days(-0.01) },
     },
     ['refresh_token_ended', 'app_incident', 'partial_consent', 'rotation', 'idle'],
   ],
@@ -139,7 +141,7 @@ const table: readonly (readonly [string, Partial<TrapFacts>, readonly string[]])
           idleSince: days(-40),
           missingScopeCount: 1,
           refreshExpiresAt: days(-1),
-          incidentSince: days(-1),
+          incident: { since: days(-1) },
         },
         [],
       ] as const,
@@ -161,7 +163,7 @@ describe('what is known to go wrong with a connection', () => {
       hasRefreshToken: false,
       missingScopeCount: 3,
       idleSince: days(-40),
-      incidentSince: NOW,
+      incident: { since: NOW },
     })
     expect(all.every(({ words, advice }) => words.endsWith('.') && advice?.endsWith('.') === true)).toBe(true)
     expect(all.map(({ code, action }) => [code, action])).toEqual([

@@ -14,6 +14,8 @@ export interface Trap {
   /** `app_incident`, `refresh_token_ended`, `refresh_token_ending`, `no_refresh_token`, `partial_consent`, `idle`, or the provider's own. */
   readonly code: string
   readonly severity: TrapSeverity
+  /** In a few words. */
+  readonly title: string
   /** What is so, and what follows from it. */
   readonly words: string
   /** What to do about it, and who; undefined where the words say it already. */
@@ -55,8 +57,10 @@ export interface TrapFacts {
   readonly missingScopeCount: number
   /** Since when its tokens are no longer kept fresh because nobody uses it. */
   readonly idleSince: Date | null
-  /** Since when nothing is sent for the whole app, because the provider refuses or fails all of it. */
-  readonly incidentSince: Date | null
+  /** It is left alone because what the provider granted ends soon anyway. */
+  readonly isGrantEnding: boolean
+  /** Nothing is sent for the whole app, because the provider refuses or fails all of it. */
+  readonly incident: { readonly since: Date | null } | null
   readonly now: Date
 }
 
@@ -71,7 +75,14 @@ export function findTraps(facts: TrapFacts): Trap[] {
   if (facts.state === 'disconnected' || facts.state === 'connecting') return []
   const own = providersOwn(facts)
   const found = USABLE.includes(facts.state)
-    ? [...incident(facts), ...own, ...ending(facts, own), ...unrenewable(facts, own), ...partial(facts), ...idle(facts)]
+    ? [
+        ...appTrouble(facts),
+        ...own,
+        ...ending(facts, own),
+        ...unrenewable(facts, own),
+        ...partial(facts),
+        ...idle(facts),
+      ]
     : // A consent that its provider ends by itself is the likeliest reason, and it will happen again.
       own.filter(({ severity }) => severity === 'warning')
   return found.sort((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity))
@@ -83,6 +94,7 @@ function providersOwn(facts: TrapFacts): Trap[] {
     .map(({ id, words, severity, when }) => ({
       code: id,
       severity: severity === 'note' ? 'info' : 'warning',
+      title: `About this server’s ${facts.providerName} app`,
       words,
       action: severity === 'note' ? 'none' : 'reconnect',
       at:
@@ -122,17 +134,18 @@ function latest(a: Date | null, b: Date | null): Date | null {
   return a > b ? a : b
 }
 
-function incident({ providerName, incidentSince }: TrapFacts): Trap[] {
-  if (incidentSince === null) return []
+function appTrouble({ providerName, incident }: TrapFacts): Trap[] {
+  if (incident === null) return []
   return [
     {
       code: 'app_incident',
       severity: 'warning',
+      title: `${providerName} has trouble with all accounts here`,
       words: `${providerName} refuses or fails every account connected through this server’s app at the moment. It is not about this account, and nothing is lost.`,
       advice:
         'Renewals wait until that is over and then go on by themselves. The operator of this server has been told.',
       action: 'none',
-      at: incidentSince,
+      at: incident.since,
     },
   ]
 }
@@ -146,6 +159,7 @@ function ending(facts: TrapFacts, own: readonly Trap[]): Trap[] {
       {
         code: 'refresh_token_ended',
         severity: 'danger',
+        title: 'The consent has ended',
         words: `What ${providerName} gave us to renew the access has reached its end. The next renewal will fail.`,
         advice: 'Reconnect the account. Agents and permissions stay as they are.',
         action: 'reconnect',
@@ -159,6 +173,7 @@ function ending(facts: TrapFacts, own: readonly Trap[]): Trap[] {
     {
       code: 'refresh_token_ending',
       severity: 'warning',
+      title: 'The consent ends soon',
       words: stays
         ? `${providerName} ends this consent soon.`
         : `What ${providerName} gave us to renew the access ends soon, because it has not been renewed for long.`,
@@ -177,6 +192,7 @@ function unrenewable({ providerName, hasRefreshToken, accessExpiresAt }: TrapFac
     {
       code: 'no_refresh_token',
       severity: 'warning',
+      title: 'This access cannot be renewed',
       words: `${providerName} gave access without the means to renew it. It ends with this token.`,
       advice:
         'Reconnect the account. If it happens again, the app at the provider is not set up for access while you are away.',
@@ -192,10 +208,11 @@ function partial({ providerName, missingScopeCount }: TrapFacts): Trap[] {
     {
       code: 'partial_consent',
       severity: 'warning',
-      words:
+      title:
         missingScopeCount === 1
-          ? 'One permission was not granted. Tools that need it refuse.'
-          : `${missingScopeCount} permissions were not granted. Tools that need them refuse.`,
+          ? 'One permission was not granted'
+          : `${missingScopeCount} permissions were not granted`,
+      words: 'Tools that need what is missing refuse.',
       advice: `Reconnect and tick them at ${providerName}, or take those tools from the agents.`,
       action: 'reconnect',
       at: null,
@@ -203,15 +220,20 @@ function partial({ providerName, missingScopeCount }: TrapFacts): Trap[] {
   ]
 }
 
-function idle({ providerName, idleSince }: TrapFacts): Trap[] {
+function idle({ providerName, idleSince, isGrantEnding }: TrapFacts): Trap[] {
   if (idleSince === null) return []
   return [
     {
       code: 'idle',
-      severity: 'info',
-      words: 'Nobody has used this account for long, so its access is no longer kept fresh.',
-      advice: `The next call renews it, for as long as ${providerName} still accepts that. Disconnect it if it is not needed.`,
-      action: 'none',
+      severity: isGrantEnding ? 'warning' : 'info',
+      title: 'Not used for long',
+      words: isGrantEnding
+        ? `Nobody uses this account, and what ${providerName} granted ends soon.`
+        : 'Nobody has used this account for long, so its access is no longer kept fresh.',
+      advice: isGrantEnding
+        ? 'Reconnect it if agents are to use it again; disconnect it if it is not needed.'
+        : `The next call renews it, for as long as ${providerName} still accepts that. Disconnect it if it is not needed.`,
+      action: isGrantEnding ? 'reconnect' : 'none',
       at: idleSince,
     },
   ]

@@ -40,6 +40,7 @@ const connection = z.object({
       z.object({
         code: z.string(),
         severity: z.enum(['danger', 'warning', 'info']),
+        title: z.string(),
         words: z.string(),
         advice: z.string().nullable(),
         action: z.enum(['reconnect', 'none']),
