@@ -5,10 +5,12 @@
  */
 import 'server-only'
 
+import { toHistoryLine } from '@/app/_client/history'
 import { providerName, providerOfTool } from '@/app/_client/providers'
 import { reasonWords } from '@/app/_client/reasons'
-import type { ConnectionSummary } from '@/components/pages/connection-types'
+import type { AgentUse, ConnectionSummary, HistoryLine, RenewalFacts } from '@/components/pages/connection-types'
 import type { ConnectionState } from '@/components/ui/status-badge'
+import { systemClock } from '@/lib/clock'
 import type { AppTx } from '@/lib/db/app-db'
 import { isId } from '@/lib/ids'
 import { readLabels } from '@/lib/tenancy/labels'
@@ -19,6 +21,8 @@ import type { Viewer } from './session'
 import { web } from './web'
 
 const MAX_CONNECTIONS = 500
+/** As many as are kept of one connection. */
+const MAX_EVENTS = 200
 
 const select = {
   id: true,
@@ -34,6 +38,14 @@ const select = {
   grantedScopes: true,
   createdAt: true,
   lastUsedAt: true,
+  accessExpiresAt: true,
+  refreshExpiresAt: true,
+  nextRefreshAt: true,
+  lastRefreshAt: true,
+  lastErrorCode: true,
+  lastErrorAt: true,
+  refreshTokenPresent: true,
+  failures: true,
 } as const
 
 /** What a viewer may see of a workspace's connections, as a condition of every query here. */
@@ -57,8 +69,8 @@ export async function listConnections(viewer: Viewer): Promise<ConnectionRow[]> 
       orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
       take: MAX_CONNECTIONS,
     })
-    const users = await toolUsers(tx, viewer)
-    return rows.map((row) => toRow(row, users))
+    const users = await createToolUsers(tx, viewer)
+    return rows.map((row) => toRow(row, users(row)))
   })
 }
 
@@ -66,12 +78,16 @@ export interface ConnectionFacts extends ConnectionRow {
   readonly connectedBy: string
   readonly subjectId: string
   readonly grantedScopes: readonly string[]
-  readonly agents: readonly { readonly id: string; readonly name: string; readonly toolCount: number }[]
+  readonly agents: readonly AgentUse[]
+  readonly renewal: RenewalFacts
+  /** Newest first. */
+  readonly history: readonly HistoryLine[]
   readonly stateReason?: string | undefined
   readonly stateSince: string
   readonly canDisconnect: boolean
   /** Only its owner can consent again. */
   readonly canReconnect: boolean
+  readonly canTest: boolean
 }
 
 /** @returns undefined for a missing, a foreign and somebody else's connection alike */
@@ -80,20 +96,24 @@ export async function findConnection(viewer: Viewer, connectionId: string): Prom
   return web().db.tenant(viewer.tenantId, async (tx) => {
     const row = await tx.connection.findFirst({ where: { ...visibleTo(viewer), id: connectionId }, select })
     if (row === null) return undefined
-    const users = await toolUsers(tx, viewer)
+    const agents = (await createToolUsers(tx, viewer))(row)
+    const history = await readHistory(tx, viewer, connectionId)
     const labels = await readLabels(tx, { people: [row.ownerPersonId] })
     const isOwn = row.ownerPersonId === viewer.personId
     const isAdmin = viewer.role === 'owner' || viewer.role === 'admin'
     return {
-      ...toRow(row, users),
+      ...toRow(row, agents),
       connectedBy: isOwn ? 'You' : (labels.person(row.ownerPersonId) ?? 'Somebody who left'),
       subjectId: row.subject,
       grantedScopes: row.grantedScopes,
-      agents: users.get(row.provider) ?? [],
+      agents,
+      renewal: renewalOf(row),
+      history,
       stateReason: row.stateReason === null ? undefined : stateWords(row.stateReason),
       stateSince: row.stateAt.toISOString(),
       canDisconnect: isPermitted(viewer.role, 'connection.disconnect') && (isAdmin || isOwn),
       canReconnect: isPermitted(viewer.role, 'connection.connect') && isOwn,
+      canTest: isPermitted(viewer.role, 'connection.test') && (isAdmin || isOwn),
     }
   })
 }
@@ -127,13 +147,9 @@ type Row = {
   readonly state: string
   readonly createdAt: Date
   readonly lastUsedAt: Date | null
+  readonly nextRefreshAt: Date | null
 }
-type ToolUsers = ReadonlyMap<
-  string,
-  readonly { readonly id: string; readonly name: string; readonly toolCount: number }[]
->
-
-function toRow(row: Row, users: ToolUsers): ConnectionRow {
+function toRow(row: Row, agents: readonly AgentUse[]): ConnectionRow {
   return {
     id: row.id,
     provider: row.provider,
@@ -143,7 +159,8 @@ function toRow(row: Row, users: ToolUsers): ConnectionRow {
     state: shownState(row),
     connectedAt: row.createdAt.toISOString(),
     lastUsedAt: row.lastUsedAt?.toISOString(),
-    agentCount: users.get(row.provider)?.length ?? 0,
+    agentCount: agents.filter(({ reach }) => reach === 'uses').length,
+    nextRefreshAt: row.nextRefreshAt?.toISOString(),
   }
 }
 
@@ -182,20 +199,78 @@ function stateWords(reason: string): string | undefined {
   }
 }
 
-/** Agents whose profile names tools of a provider, by provider. */
-async function toolUsers(tx: AppTx, { tenantId }: Viewer): Promise<ToolUsers> {
-  const users = new Map<string, { id: string; name: string; toolCount: number }[]>()
-  for (const agent of await allowedTools(tx, tenantId)) {
+async function readHistory(tx: AppTx, { tenantId }: Viewer, connectionId: string): Promise<HistoryLine[]> {
+  const rows = await tx.refreshEvent.findMany({
+    where: { tenantId, connectionId },
+    select: { id: true, at: true, cause: true, outcome: true, code: true, latencyMs: true },
+    orderBy: [{ at: 'desc' }, { id: 'desc' }],
+    take: MAX_EVENTS,
+  })
+  return rows.map((row) => toHistoryLine({ ...row, at: row.at.toISOString() }))
+}
+
+interface RenewalRow {
+  readonly accessExpiresAt: Date | null
+  readonly refreshExpiresAt: Date | null
+  readonly nextRefreshAt: Date | null
+  readonly lastRefreshAt: Date | null
+  readonly lastErrorCode: string | null
+  readonly lastErrorAt: Date | null
+  readonly refreshTokenPresent: boolean | null
+  readonly failures: number
+}
+
+function renewalOf(row: RenewalRow): RenewalFacts {
+  const { lastErrorAt, lastErrorCode, lastRefreshAt } = row
+  // The code of a failure stays after a success; what is over is only history.
+  const isOver = lastErrorAt === null || (lastRefreshAt !== null && lastRefreshAt > lastErrorAt)
+  return {
+    renews: row.refreshTokenPresent ?? undefined,
+    lastAt: lastRefreshAt?.toISOString(),
+    nextAt: row.nextRefreshAt?.toISOString(),
+    accessEndsAt: row.accessExpiresAt?.toISOString(),
+    consentEndsAt: row.refreshExpiresAt?.toISOString(),
+    failures: row.failures,
+    lastError:
+      isOver || lastErrorCode === null
+        ? undefined
+        : { words: `${reasonWords(lastErrorCode)}.`, at: lastErrorAt.toISOString() },
+  }
+}
+
+/**
+ * Agents whose profile names tools of a connection's provider, and whether one of their live sessions reaches it: one that
+ * acts for the workspace, or for the person whose account it is.
+ */
+async function createToolUsers(
+  tx: AppTx,
+  { tenantId }: Viewer,
+): Promise<(connection: { readonly provider: string; readonly ownerPersonId: string | null }) => AgentUse[]> {
+  const agents = (await allowedTools(tx, tenantId)).map(({ tools, ...agent }) => {
     const counts = new Map<string, number>()
-    for (const tool of agent.tools) {
+    for (const tool of tools) {
       const provider = providerOfTool(tool)
       if (provider !== undefined) counts.set(provider, (counts.get(provider) ?? 0) + 1)
     }
-    for (const [provider, toolCount] of counts) {
-      const list = users.get(provider) ?? []
-      list.push({ id: agent.id, name: agent.name, toolCount })
-      users.set(provider, list)
-    }
-  }
-  return users
+    return { ...agent, counts }
+  })
+  const [sessions, disabled] = await Promise.all([
+    tx.agentSession.groupBy({
+      by: ['agentId', 'actsFor', 'personId'],
+      where: { tenantId, endedAt: null, expiresAt: { gt: systemClock.now() } },
+    }),
+    tx.agent.findMany({ where: { tenantId, disabledAt: { not: null } }, select: { id: true } }),
+  ])
+  const isDisabled = new Set(disabled.map(({ id }) => id))
+  return ({ provider, ownerPersonId }) =>
+    agents.flatMap(({ id, name, counts }) => {
+      const toolCount = counts.get(provider)
+      if (toolCount === undefined) return []
+      const reaches = sessions.some(
+        (session) =>
+          session.agentId === id &&
+          (session.actsFor === 'workspace' || (ownerPersonId !== null && session.personId === ownerPersonId)),
+      )
+      return [{ id, name, toolCount, reach: isDisabled.has(id) ? 'disabled' : reaches ? 'uses' : 'could' } as const]
+    })
 }

@@ -44,6 +44,8 @@ async function copyTree() {
     await cp(path.join(root, name), path.join(copy, name))
   }
   await cp(path.join(root, 'app/_dev'), path.join(copy, 'app/_dev'), { recursive: true })
+  // Names and marks of providers.
+  await cp(path.join(root, 'lib/providers'), path.join(copy, 'lib/providers'), { recursive: true })
   await writeFile(
     path.join(copy, 'app/gallery/[name]/page.tsx'),
     `import { GalleryScreen } from '@/app/_dev/gallery'

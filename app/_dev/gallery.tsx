@@ -40,6 +40,7 @@ import { AgentsList } from '@/components/pages/agents-list'
 import { ConnectProvider } from '@/components/pages/connect-provider'
 import { ConnectResult } from '@/components/pages/connect-result'
 import { ConnectionDetail } from '@/components/pages/connection-detail'
+import type { TestResult } from '@/components/pages/connection-types'
 import { ConnectionsList } from '@/components/pages/connections-list'
 import { FirstRunGuide } from '@/components/pages/first-run-guide'
 import { Home } from '@/components/pages/home'
@@ -108,8 +109,10 @@ function connectionPage(state: (typeof states)[number], canManage = true) {
       connection={connectionDetail(state)}
       canReconnect={canManage}
       canDisconnect={canManage}
+      canTest={canManage}
       onReconnect={() => refuse('Google is not answering. Try again in a minute.')}
       onDisconnect={() => refuse('The connection changed meanwhile. Load the page again.')}
+      onTest={() => give<TestResult>({ isWorking: true, latencyMs: 214, isRenewed: true })(undefined)}
     />
   )
 }

@@ -5,7 +5,7 @@ import type { AgentSummary, ToolGroup } from '@/components/pages/agent-types'
 import type { BrowserSession } from '@/components/pages/account-settings'
 import type { ProviderOffer } from '@/components/pages/connect-provider'
 import type { ConnectionDetailData } from '@/components/pages/connection-detail'
-import type { ConnectionSummary, ScopeLine } from '@/components/pages/connection-types'
+import type { ConnectionSummary, HistoryLine, ScopeLine } from '@/components/pages/connection-types'
 import type { SessionRow } from '@/components/pages/sessions-list'
 import type { Member, ProviderAppStatus } from '@/components/pages/workspace-settings'
 import type { CallsBucket } from '@/components/ui/chart'
@@ -101,6 +101,7 @@ export const connections: readonly ConnectionSummary[] = [
     state: 'active',
     connectedAt: ago(60 * 24 * 9),
     lastUsedAt: ago(3),
+    nextRefreshAt: ago(-12),
     agentCount: 2,
     missingScopeCount: 0,
     isSandbox: true,
@@ -166,6 +167,27 @@ export const connections: readonly ConnectionSummary[] = [
   },
 ]
 
+const connectionHistory: readonly HistoryLine[] = Array.from({ length: 30 }, (_, index) => {
+  const line = { id: `rfe_${index}`, at: ago(41 + index * 50) }
+  if (index === 4)
+    return {
+      ...line,
+      words: 'Renewal failed for now, on schedule',
+      detail: 'The provider took too long.',
+      tone: 'bad',
+      latencyMs: 4_800,
+    } as const
+  if (index === 2) return { ...line, words: 'Works', tone: 'good' } as const
+  if (index === 3)
+    return {
+      ...line,
+      words: 'The provider is not answering as it should',
+      detail: 'The provider took too long.',
+      tone: 'bad',
+    } as const
+  return { ...line, words: 'Renewed, on schedule', tone: 'good', latencyMs: 140 + ((index * 37) % 190) } as const
+})
+
 export function connectionDetail(state: ConnectionSummary['state']): ConnectionDetailData {
   return {
     id: 'con_1',
@@ -182,10 +204,51 @@ export function connectionDetail(state: ConnectionSummary['state']): ConnectionD
     subjectId: '104873129845610293847',
     scopes: { granted: googleScopes.slice(0, 3), missing: googleScopes.slice(3) },
     agents: [
-      { id: 'agt_1', name: 'Claude on my laptop', toolCount: 4 },
-      { id: 'agt_2', name: 'Nightly triage', toolCount: 1 },
+      { id: 'agt_1', name: 'Claude on my laptop', toolCount: 4, reach: 'uses' },
+      { id: 'agt_2', name: 'Nightly triage', toolCount: 1, reach: 'could' },
     ],
+    stateReason:
+      state === 'reauthorization_required'
+        ? 'The provider says that the consent has ended or was withdrawn.'
+        : state === 'degraded'
+          ? 'The provider took too long.'
+          : undefined,
     stateSince: ago(90),
+    renewal: {
+      renews: true,
+      lastAt: ago(41),
+      nextAt: ago(-12),
+      accessEndsAt: ago(-19),
+      consentEndsAt: ago(-60 * 24 * 6),
+      failures: state === 'degraded' ? 3 : 0,
+      lastError: state === 'active' ? undefined : { words: 'The provider took too long.', at: ago(3) },
+    },
+    history: connectionHistory,
+    traps: [
+      {
+        code: 'google_testing',
+        severity: 'warning',
+        title: 'About this server’s Google app',
+        words:
+          'This server’s Google app is still in testing, so Google ends every consent seven days after it was given. Until its operator publishes it (Google Cloud console, Audience, “Publish app”), reconnect before that day; after publishing, reconnect once.',
+        at: ago(-60 * 24 * 6),
+      },
+      {
+        code: 'partial_consent',
+        severity: 'warning',
+        title: 'One permission was not granted',
+        words: 'Tools that need what is missing refuse.',
+        advice: 'Reconnect and tick them at Google, or take those tools from the agents.',
+      },
+      {
+        code: 'idle',
+        severity: 'info',
+        title: 'Not used for long',
+        words: 'Nobody has used this account for long, so its access is no longer kept fresh.',
+        advice: 'The next call renews it, for as long as Google still accepts that. Disconnect it if it is not needed.',
+        at: ago(60 * 24 * 3),
+      },
+    ],
   }
 }
 

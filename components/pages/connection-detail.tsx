@@ -1,12 +1,21 @@
 'use client'
 
-import { Bot, RefreshCw, Unplug } from 'lucide-react'
+import { Activity, Bot, RefreshCw, Unplug } from 'lucide-react'
 import Link from 'next/link'
 import { useState } from 'react'
 import type { ReactNode } from 'react'
 
 import type { ActionResult, ValueResult } from '@/components/action'
-import type { ConnectionSummary, ScopeLine } from '@/components/pages/connection-types'
+import { ConnectionTimeline, duration } from '@/components/pages/connection-timeline'
+import type {
+  AgentUse,
+  ConnectionSummary,
+  HistoryLine,
+  RenewalFacts,
+  ScopeLine,
+  TestResult,
+  TrapLine,
+} from '@/components/pages/connection-types'
 import { ScopeList } from '@/components/pages/scope-list'
 import { Alert } from '@/components/ui/alert'
 import { ConfirmDialog } from '@/components/ui/alert-dialog'
@@ -15,6 +24,7 @@ import { Button } from '@/components/ui/button'
 import { Card, CardBody, CardHeader } from '@/components/ui/card'
 import { EmptyState } from '@/components/ui/empty-state'
 import { KeyValueList } from '@/components/ui/key-value'
+import type { KeyValue } from '@/components/ui/key-value'
 import { PageHeader } from '@/components/ui/page-header'
 import { ProviderMark } from '@/components/ui/provider-mark'
 import { Loading, Skeleton } from '@/components/ui/skeleton'
@@ -28,7 +38,12 @@ export interface ConnectionDetailData extends ConnectionSummary {
   readonly subjectId?: string | undefined
   /** Undefined until their words are known. */
   readonly scopes: { readonly granted: readonly ScopeLine[]; readonly missing: readonly ScopeLine[] } | undefined
-  readonly agents: readonly { readonly id: string; readonly name: string; readonly toolCount: number }[]
+  readonly agents: readonly AgentUse[]
+  readonly renewal: RenewalFacts
+  /** Newest first. */
+  readonly history: readonly HistoryLine[]
+  /** Undefined until the gateway has said. */
+  readonly traps: readonly TrapLine[] | undefined
   /** Public sentence on why the state is what it is. */
   readonly stateReason?: string | undefined
   readonly stateSince?: string | undefined
@@ -41,28 +56,41 @@ export function ConnectionDetail({
   connection,
   canReconnect,
   canDisconnect,
+  canTest,
   onReconnect,
   onDisconnect,
+  onTest,
 }: {
   connection: ConnectionDetailData
   /** Only the account's owner can consent again. */
   canReconnect: boolean
   /** False for roles that may look but not touch. */
   canDisconnect: boolean
+  canTest: boolean
   onReconnect: () => Promise<ValueResult<{ redirectTo: string }>>
   onDisconnect: () => Promise<ActionResult>
+  onTest: () => Promise<ValueResult<TestResult>>
 }) {
   const reconnect = useAction<undefined, { readonly ok: true; readonly value: { redirectTo: string } }>(onReconnect)
+  const test = useAction<undefined, { readonly ok: true; readonly value: TestResult }>(onTest)
+  const [tested, setTested] = useState<TestResult>()
   const [isLeaving, setLeaving] = useState(false)
   const isUsable = usable.includes(connection.state)
   const notYours = canDisconnect ? undefined : 'Your role may look at connections, not change them.'
-  const missing = connection.scopes?.missing ?? []
+  const traps = connection.traps ?? []
+  const warnings = traps.filter(({ severity }) => severity !== 'info')
+  const notes = traps.filter(({ severity }) => severity === 'info')
 
   const goReconnect = async () => {
     const result = await reconnect.run(undefined)
     if (result === undefined) return
     setLeaving(true)
     window.location.assign(result.value.redirectTo)
+  }
+  const goTest = async () => {
+    setTested(undefined)
+    const result = await test.run(undefined)
+    if (result !== undefined) setTested(result.value)
   }
   const reconnectButton = (variant: 'primary' | 'secondary') => (
     <Button
@@ -91,7 +119,19 @@ export function ConnectionDetail({
         actions={
           connection.state === 'disconnected' ? undefined : (
             <>
-              {connection.state === 'active' || connection.state === 'refreshing' ? reconnectButton('secondary') : null}
+              {connection.state === 'connecting' ? null : (
+                <Button
+                  pending={test.pending}
+                  pendingLabel={`Asking ${connection.providerName}…`}
+                  disabledReason={
+                    canTest ? undefined : 'Only the account’s owner or an administrator can test this connection.'
+                  }
+                  onClick={() => void goTest()}
+                >
+                  <Activity aria-hidden /> Test now
+                </Button>
+              )}
+              {isUsable ? reconnectButton('secondary') : null}
               <ConfirmDialog
                 title={`Disconnect ${connection.account}?`}
                 confirmLabel="Disconnect"
@@ -118,20 +158,63 @@ export function ConnectionDetail({
       <div className="space-y-4">
         {reconnect.error === undefined ? null : <Alert tone="danger" title={reconnect.error.message} />}
         <StateNotice connection={connection} action={reconnectButton('primary')} />
-        {missing.length === 0 || !isUsable ? null : (
-          <Alert
-            tone="warning"
-            title={
-              missing.length === 1 ? 'One permission was not granted' : `${missing.length} permissions were not granted`
-            }
-            action={reconnectButton('secondary')}
-          >
-            Tools that need them are hidden from agents. Reconnect and tick them to change that.
-          </Alert>
+        {test.error === undefined ? null : <Alert tone="danger" title={test.error.message} />}
+        {tested === undefined ? null : (
+          <Tested result={tested} connection={connection} action={reconnectButton('secondary')} />
         )}
+        {warnings.map((trap) => (
+          <Alert key={trap.code} tone={trap.severity} title={trap.title}>
+            <TrapWords trap={trap} />
+          </Alert>
+        ))}
       </div>
       <div className="mt-4 grid grid-cols-1 items-start gap-6 lg:grid-cols-[2fr_1fr]">
+        <div className="min-w-0 space-y-6 lg:order-last">
+          <Card>
+            <CardHeader title="Details" />
+            <CardBody className="pt-2 md:pt-2">
+              <KeyValueList
+                items={[
+                  { key: 'State', value: connectionMeaning[connection.state] },
+                  ...(connection.stateReason === undefined ? [] : [{ key: 'Why', value: connection.stateReason }]),
+                  ...(connection.stateSince === undefined
+                    ? []
+                    : [{ key: 'Since', value: <Time at={connection.stateSince} /> }]),
+                  ...renewalItems(connection),
+                  { key: 'Connected', value: <Time at={connection.connectedAt} /> },
+                  { key: 'Owner', value: connection.connectedBy },
+                  ...(connection.lastUsedAt === undefined
+                    ? []
+                    : [{ key: 'Last used', value: <Time at={connection.lastUsedAt} /> }]),
+                  ...(connection.subjectId === undefined
+                    ? []
+                    : [
+                        {
+                          key: 'Id at provider',
+                          value: <code className="font-mono text-[0.9em]">{connection.subjectId}</code>,
+                        },
+                      ]),
+                  ...(connection.isSandbox ? [{ key: 'Kind', value: <Badge tone="info">Sandbox</Badge> }] : []),
+                ]}
+              />
+            </CardBody>
+          </Card>
+          {notes.length === 0 ? null : (
+            <Card>
+              <CardHeader title="Good to know" />
+              <CardBody className="space-y-4 text-sm">
+                {notes.map((trap) => (
+                  <div key={trap.code} className="space-y-1">
+                    <h3 className="font-medium">{trap.title}</h3>
+                    <TrapWords trap={trap} />
+                  </div>
+                ))}
+              </CardBody>
+            </Card>
+          )}
+        </div>
         <div className="min-w-0 space-y-6">
+          <ConnectionTimeline history={connection.history} providerName={connection.providerName} />
           <Card>
             <CardHeader title="Permissions" description="What the provider lets us do with this account." />
             <CardBody>
@@ -162,8 +245,9 @@ export function ConnectionDetail({
                       <Link href={`/agents/${agent.id}`} className="link inline-flex min-h-10 items-center">
                         {agent.name}
                       </Link>
-                      <span className="text-sm text-muted">
+                      <span className="text-right text-sm text-muted">
                         {agent.toolCount === 1 ? '1 tool' : `${agent.toolCount} tools`}
+                        {reachWords[agent.reach]}
                       </span>
                     </li>
                   ))}
@@ -172,34 +256,92 @@ export function ConnectionDetail({
             )}
           </Card>
         </div>
-        <Card>
-          <CardHeader title="Details" />
-          <CardBody className="pt-2 md:pt-2">
-            <KeyValueList
-              items={[
-                { key: 'State', value: connectionMeaning[connection.state] },
-                ...(connection.stateSince === undefined
-                  ? []
-                  : [{ key: 'Since', value: <Time at={connection.stateSince} /> }]),
-                { key: 'Connected', value: <Time at={connection.connectedAt} /> },
-                { key: 'Connected by', value: connection.connectedBy },
-                ...(connection.lastUsedAt === undefined
-                  ? []
-                  : [{ key: 'Last used', value: <Time at={connection.lastUsedAt} /> }]),
-                ...(connection.subjectId === undefined
-                  ? []
-                  : [
-                      {
-                        key: 'Id at provider',
-                        value: <code className="font-mono text-[0.9em]">{connection.subjectId}</code>,
-                      },
-                    ]),
-                ...(connection.isSandbox ? [{ key: 'Kind', value: <Badge tone="info">Sandbox</Badge> }] : []),
-              ]}
-            />
-          </CardBody>
-        </Card>
       </div>
+    </>
+  )
+}
+
+/** What the name of an agent does not say: whether it reaches this account today. */
+const reachWords: Readonly<Record<AgentUse['reach'], string>> = {
+  uses: '',
+  could: ' · no key that reaches it',
+  disabled: ' · disabled',
+}
+
+function renewalItems({ renewal, state }: ConnectionDetailData): KeyValue[] {
+  const isUsable = usable.includes(state)
+  const items: KeyValue[] = []
+  if (renewal.lastError !== undefined)
+    items.push({
+      key: 'Last error',
+      value: (
+        <>
+          {renewal.lastError.words} <Time at={renewal.lastError.at} className="text-muted" />
+          {renewal.failures < 2 ? null : (
+            <span className="block text-muted">{renewal.failures} renewals in a row have failed.</span>
+          )}
+        </>
+      ),
+    })
+  if (renewal.lastAt !== undefined) items.push({ key: 'Last renewed', value: <Time at={renewal.lastAt} /> })
+  if (isUsable && renewal.renews === true)
+    items.push({
+      key: 'Next renewal',
+      value: renewal.nextAt === undefined ? 'Before the next call that needs it' : <Time at={renewal.nextAt} />,
+    })
+  if (isUsable && renewal.renews === false)
+    items.push({
+      key: 'Access ends',
+      value: renewal.accessEndsAt === undefined ? 'Never by itself' : <Time at={renewal.accessEndsAt} />,
+    })
+  if (isUsable && renewal.consentEndsAt !== undefined)
+    items.push({ key: 'Consent ends', value: <Time at={renewal.consentEndsAt} /> })
+  return items
+}
+
+function Tested({
+  result,
+  connection,
+  action,
+}: {
+  result: TestResult
+  connection: ConnectionDetailData
+  action: ReactNode
+}) {
+  const { failure, latencyMs } = result
+  if (failure !== undefined)
+    return (
+      <Alert
+        tone={failure.action === 'reconnect' ? 'danger' : 'warning'}
+        title="The test failed"
+        // Where the state says the same, its own notice has the button.
+        action={failure.action === 'reconnect' && usable.includes(connection.state) ? action : undefined}
+      >
+        {failure.words}
+      </Alert>
+    )
+  return (
+    <Alert tone="success" title="It works">
+      {result.isRenewed ? 'The access was renewed. ' : ''}
+      {connection.providerName} knows it as {connection.account}
+      {latencyMs === undefined ? '' : ` and answered in ${duration(latencyMs)}`}.
+    </Alert>
+  )
+}
+
+function TrapWords({ trap }: { trap: TrapLine }) {
+  return (
+    <>
+      <p>
+        {trap.words}
+        {trap.advice === undefined ? null : ` ${trap.advice}`}
+      </p>
+      {trap.at === undefined ? null : (
+        <p className="mt-0.5 text-muted">
+          {trap.code === 'idle' || trap.code === 'app_incident' ? 'Since ' : 'When: '}
+          <Time at={trap.at} />
+        </p>
+      )}
     </>
   )
 }
@@ -224,7 +366,7 @@ function Permissions({ scopes }: { scopes: ConnectionDetailData['scopes'] }) {
       <ScopeList scopes={granted} />
       {missing.length === 0 ? null : (
         <div className="mt-4 border-t border-line pt-4">
-          <h3 className="mb-3 text-sm font-medium text-muted">Not granted</h3>
+          <h3 className="mb-3 text-sm font-medium text-muted">Asked for and not granted</h3>
           <ScopeList scopes={missing} isGranted={false} />
         </div>
       )}

@@ -22,6 +22,8 @@ export interface ConnectionSummary {
   readonly state: ConnectionState
   readonly connectedAt: string
   readonly lastUsedAt?: string | undefined
+  readonly nextRefreshAt?: string | undefined
+  /** Agents with tools for it and a live session that reaches it. */
   readonly agentCount: number
   readonly missingScopeCount: number
   readonly isSandbox: boolean
@@ -34,4 +36,57 @@ export function needsAttention(connection: Pick<ConnectionSummary, 'state'>): bo
     connection.state === 'revoked' ||
     connection.state === 'suspended'
   )
+}
+
+/** One line of a connection's history. */
+export interface HistoryLine {
+  readonly id: string
+  readonly at: string
+  /** “Renewed, on schedule”, “Reconnect needed”. */
+  readonly words: string
+  /** Why, when it went wrong. */
+  readonly detail?: string | undefined
+  readonly tone: 'good' | 'bad' | 'plain'
+  /** Of an attempt to renew: how long the provider took. */
+  readonly latencyMs?: number | undefined
+}
+
+/** What is known of the life of the credential. */
+export interface RenewalFacts {
+  /** Undefined where not known yet. */
+  readonly renews?: boolean | undefined
+  readonly lastAt?: string | undefined
+  readonly nextAt?: string | undefined
+  readonly accessEndsAt?: string | undefined
+  /** When the provider ends the consent itself. */
+  readonly consentEndsAt?: string | undefined
+  readonly failures: number
+  /** The last failure, when nothing has succeeded since. */
+  readonly lastError?: { readonly words: string; readonly at: string } | undefined
+}
+
+/** Something that is going to go wrong, or surprises people. */
+export interface TrapLine {
+  readonly code: string
+  readonly severity: 'danger' | 'warning' | 'info'
+  readonly title: string
+  readonly words: string
+  readonly advice?: string | undefined
+  readonly at?: string | undefined
+}
+
+/** What came of a test. */
+export interface TestResult {
+  readonly isWorking: boolean
+  readonly latencyMs?: number | undefined
+  readonly isRenewed: boolean
+  readonly failure?: { readonly words: string; readonly action: 'reconnect' | 'wait' | 'operator' } | undefined
+}
+
+export interface AgentUse {
+  readonly id: string
+  readonly name: string
+  readonly toolCount: number
+  /** `uses`: it has a live session that reaches this account; `could`: only its tools would. */
+  readonly reach: 'uses' | 'could' | 'disabled'
 }

@@ -1,4 +1,4 @@
-import { ArrowRight, Plug, Plus } from 'lucide-react'
+import { ArrowRight, FilterX, Plug, Plus } from 'lucide-react'
 import Link from 'next/link'
 
 import { needsAttention } from '@/components/pages/connection-types'
@@ -9,14 +9,34 @@ import { Card } from '@/components/ui/card'
 import { EmptyState } from '@/components/ui/empty-state'
 import { PageHeader } from '@/components/ui/page-header'
 import { ProviderMark } from '@/components/ui/provider-mark'
-import { ConnectionBadge } from '@/components/ui/status-badge'
+import { Select } from '@/components/ui/select'
+import { ConnectionBadge, connectionLabel } from '@/components/ui/status-badge'
 import { Time } from '@/components/ui/time'
 
 export const newConnectionHref = '/connections/new'
 
-export function ConnectionsList({ connections }: { connections: readonly ConnectionSummary[] }) {
+export interface ConnectionFilter {
+  readonly provider?: string | undefined
+  /** A state’s label; states that look the same are filtered as one. */
+  readonly state?: string | undefined
+}
+
+export function ConnectionsList({
+  connections,
+  filter = {},
+  onFilter = () => undefined,
+}: {
+  connections: readonly ConnectionSummary[]
+  filter?: ConnectionFilter
+  onFilter?: (filter: ConnectionFilter) => void
+}) {
+  const shown = connections.filter(
+    (one) =>
+      (filter.provider === undefined || one.provider === filter.provider) &&
+      (filter.state === undefined || connectionLabel(one.state) === filter.state),
+  )
   // What waits for the person comes first; within both groups the reader's order stays.
-  const ordered = [...connections.filter(needsAttention), ...connections.filter((one) => !needsAttention(one))]
+  const ordered = [...shown.filter(needsAttention), ...shown.filter((one) => !needsAttention(one))]
   return (
     <>
       <PageHeader
@@ -32,7 +52,8 @@ export function ConnectionsList({ connections }: { connections: readonly Connect
           )
         }
       />
-      {ordered.length === 0 ? (
+      {connections.length < 2 ? null : <Filters connections={connections} filter={filter} onFilter={onFilter} />}
+      {connections.length === 0 ? (
         <Card>
           <EmptyState
             icon={Plug}
@@ -45,7 +66,17 @@ export function ConnectionsList({ connections }: { connections: readonly Connect
               </Button>
             }
           >
-            Connect Google, GitHub or Slack once. You choose what agents may do with it, and one press ends it.
+            Connect an account of a provider once. You choose what agents may do with it, and one press ends it.
+          </EmptyState>
+        </Card>
+      ) : ordered.length === 0 ? (
+        <Card>
+          <EmptyState
+            icon={FilterX}
+            title="No account matches"
+            action={<Button onClick={() => onFilter({})}>Show all accounts</Button>}
+          >
+            None of the {connections.length} connected accounts is of this provider and in this state.
           </EmptyState>
         </Card>
       ) : (
@@ -58,6 +89,50 @@ export function ConnectionsList({ connections }: { connections: readonly Connect
         </ul>
       )}
     </>
+  )
+}
+
+function Filters({
+  connections,
+  filter,
+  onFilter,
+}: {
+  connections: readonly ConnectionSummary[]
+  filter: ConnectionFilter
+  onFilter: (filter: ConnectionFilter) => void
+}) {
+  const providers = [...new Map(connections.map((one) => [one.provider, one.providerName]))]
+  const states = [...new Set(connections.map((one) => connectionLabel(one.state)))].sort()
+  const isFiltered = filter.provider !== undefined || filter.state !== undefined
+  return (
+    <form
+      role="search"
+      aria-label="Filter connections"
+      className="mb-4 flex flex-wrap items-end gap-3"
+      onSubmit={(event) => event.preventDefault()}
+    >
+      <label className="min-w-36 flex-1 text-sm sm:max-w-52">
+        <span className="mb-1 block text-muted">Provider</span>
+        <Select
+          value={filter.provider ?? ''}
+          onChange={(event) => onFilter({ ...filter, provider: event.target.value || undefined })}
+          options={[{ value: '', label: 'Any provider' }, ...providers.map(([value, label]) => ({ value, label }))]}
+        />
+      </label>
+      <label className="min-w-36 flex-1 text-sm sm:max-w-52">
+        <span className="mb-1 block text-muted">State</span>
+        <Select
+          value={filter.state ?? ''}
+          onChange={(event) => onFilter({ ...filter, state: event.target.value || undefined })}
+          options={[{ value: '', label: 'Any state' }, ...states.map((label) => ({ value: label, label }))]}
+        />
+      </label>
+      {isFiltered ? (
+        <Button variant="ghost" onClick={() => onFilter({})}>
+          <FilterX aria-hidden /> Clear
+        </Button>
+      ) : null}
+    </form>
   )
 }
 
@@ -100,6 +175,11 @@ export function ConnectionCard({ connection }: { connection: ConnectionSummary }
             <>
               {' · '}used <Time at={connection.lastUsedAt} />
             </>
+          )}
+          {connection.nextRefreshAt === undefined ? null : (
+            <span className="block">
+              renews <Time at={connection.nextRefreshAt} />
+            </span>
           )}
         </span>
         <ArrowRight aria-hidden className="size-4 shrink-0" />

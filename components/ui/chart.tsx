@@ -1,8 +1,9 @@
 'use client'
 
-import { lazy, Suspense, useEffect, useState } from 'react'
+import { lazy, Suspense } from 'react'
 
 import { Skeleton } from '@/components/ui/skeleton'
+import { usePainted } from '@/components/use-painted'
 
 export interface CallsBucket {
   /** Written under the bar, for example `14 Mar`. */
@@ -17,27 +18,7 @@ const CallsBars = lazy(async () => import('@/components/ui/chart-calls'))
 
 /** Calls over time by decision. The numbers are also a table, for screen readers and for who prefers reading. */
 export function CallsChart({ buckets, caption }: { buckets: readonly CallsBucket[]; caption: string }) {
-  const [isPainted, setPainted] = useState(false)
-  useEffect(() => {
-    let cancel = () => {}
-    const whenIdle = () => {
-      // Safari has no requestIdleCallback.
-      if ('requestIdleCallback' in window) {
-        const handle = requestIdleCallback(() => setPainted(true), { timeout: 2000 })
-        cancel = () => cancelIdleCallback(handle)
-      } else {
-        const timer = setTimeout(() => setPainted(true), 200)
-        cancel = () => clearTimeout(timer)
-      }
-    }
-    // Not while the page itself is still coming in.
-    if (document.readyState === 'complete') whenIdle()
-    else window.addEventListener('load', whenIdle, { once: true })
-    return () => {
-      window.removeEventListener('load', whenIdle)
-      cancel()
-    }
-  }, [])
+  const isPainted = usePainted()
   const placeholder = <Skeleton className="h-48" />
   return (
     <figure>

@@ -57,6 +57,11 @@ export function ConnectionBadge({ state }: { state: ConnectionState }) {
   )
 }
 
+/** How a state is called. Two that make no difference to a person share a name. */
+export function connectionLabel(state: ConnectionState): string {
+  return connectionLooks[state].label
+}
+
 /** What each connection state means for the person who looks at it. */
 export const connectionMeaning: Record<ConnectionState, string> = {
   connecting: 'Waiting for you to finish at the provider.',

@@ -11,6 +11,8 @@ export default async function Connection({ params }: { params: Promise<{ connect
   const viewer = await requireViewer()
   const connection = await findConnection(viewer, (await params).connectionId)
   if (connection === undefined) notFound()
-  const { canReconnect, canDisconnect, ...facts } = connection
-  return <ConnectionPage connection={facts} canReconnect={canReconnect} canDisconnect={canDisconnect} />
+  const { canReconnect, canDisconnect, canTest, ...facts } = connection
+  return (
+    <ConnectionPage connection={facts} canReconnect={canReconnect} canDisconnect={canDisconnect} canTest={canTest} />
+  )
 }

@@ -6,12 +6,14 @@ import { useConnectionFacts } from '@/app/(dashboard)/connections/_components/us
 import { scopeLine, useCatalogue } from '@/app/_client/catalogue'
 import { startConnect } from '@/app/_client/connect'
 import { LiveRefresh } from '@/app/_client/live'
-import { send } from '@/app/_client/request'
-import type { ActionResult } from '@/components/action'
+import { flag, maybeNumber } from '@/app/_client/load'
+import { isRecord, send, text } from '@/app/_client/request'
+import type { ActionResult, ValueResult } from '@/components/action'
 import { ConnectionDetail, type ConnectionDetailData } from '@/components/pages/connection-detail'
+import type { TestResult } from '@/components/pages/connection-types'
 import { useToast } from '@/components/ui/toast'
 
-export type ConnectionPageData = Omit<ConnectionDetailData, 'scopes' | 'missingScopeCount' | 'isSandbox'> & {
+export type ConnectionPageData = Omit<ConnectionDetailData, 'scopes' | 'missingScopeCount' | 'isSandbox' | 'traps'> & {
   readonly grantedScopes: readonly string[]
 }
 
@@ -19,10 +21,12 @@ export function ConnectionPage({
   connection,
   canReconnect,
   canDisconnect,
+  canTest,
 }: {
   connection: ConnectionPageData
   canReconnect: boolean
   canDisconnect: boolean
+  canTest: boolean
 }) {
   const router = useRouter()
   const toast = useToast()
@@ -46,6 +50,13 @@ export function ConnectionPage({
     return result
   }
 
+  const test = async (): Promise<ValueResult<TestResult>> => {
+    const result = await send('POST', `/api/v1/connections/${connection.id}/test`, {}, parseTest)
+    // Its renewal, and what it found out, are in the history now.
+    router.refresh()
+    return result
+  }
+
   return (
     <>
       <LiveRefresh watch={`/api/v1/connections/${connection.id}`} />
@@ -54,14 +65,31 @@ export function ConnectionPage({
           ...shown,
           missingScopeCount: missing.length,
           isSandbox: facts?.isSandbox ?? false,
+          traps: facts?.traps,
           scopes:
             state.kind === 'loading' ? undefined : { granted: grantedScopes.map(words), missing: missing.map(words) },
         }}
         canReconnect={canReconnect}
         canDisconnect={canDisconnect}
+        canTest={canTest}
         onReconnect={() => startConnect(connection.provider, { connectionId: connection.id })}
         onDisconnect={disconnect}
+        onTest={test}
       />
     </>
   )
+}
+
+function parseTest(body: unknown): TestResult {
+  const failure = isRecord(body) && body['failure'] !== null ? body['failure'] : undefined
+  const action = failure === undefined ? '' : text(failure, 'action')
+  return {
+    isWorking: flag(body, 'ok'),
+    latencyMs: maybeNumber(body, 'latencyMs') ?? undefined,
+    isRenewed: flag(body, 'refreshed'),
+    failure:
+      failure === undefined
+        ? undefined
+        : { words: text(failure, 'words'), action: action === 'reconnect' || action === 'operator' ? action : 'wait' },
+  }
 }

@@ -2,13 +2,15 @@
 
 import { useEffect, useState } from 'react'
 
-import { flag, items, load, texts } from '@/app/_client/load'
+import { flag, items, load, maybeText, texts } from '@/app/_client/load'
 import { text } from '@/app/_client/request'
+import type { TrapLine } from '@/components/pages/connection-types'
 
 /** What the gateway alone can say of a connection, because it needs the provider's own rules. */
 export interface ConnectionFacts {
   readonly missingScopes: readonly string[]
   readonly isSandbox: boolean
+  readonly traps: readonly TrapLine[]
 }
 
 /**
@@ -36,7 +38,24 @@ function parse(body: unknown): ReadonlyMap<string, ConnectionFacts> {
   return new Map(
     items(body, (item) => [
       text(item, 'id'),
-      { missingScopes: texts(item['missingScopes']), isSandbox: flag(item, 'sandbox') },
+      {
+        missingScopes: texts(item['missingScopes']),
+        isSandbox: flag(item, 'sandbox'),
+        traps: items({ items: item['traps'] }, parseTrap),
+      },
     ]),
   )
+}
+
+/** A severity of a newer server is shown as the one that asks for care. */
+function parseTrap(item: Readonly<Record<string, unknown>>): TrapLine {
+  const severity = text(item, 'severity')
+  return {
+    code: text(item, 'code'),
+    severity: severity === 'danger' || severity === 'info' ? severity : 'warning',
+    title: text(item, 'title'),
+    words: text(item, 'words'),
+    advice: maybeText(item, 'advice') ?? undefined,
+    at: maybeText(item, 'at') ?? undefined,
+  }
 }
