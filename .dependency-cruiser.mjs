@@ -23,6 +23,7 @@ const homes = {
   'next-auth': '^(app/api/auth/|app/_data/|components/auth/|lib/identity/next-auth\\.ts$)',
   nodemailer: '^lib/notifications/',
   '@node-rs/argon2': '^lib/identity/password\\.ts$',
+  'oidc-provider': '^lib/oauth-server/',
   jose: '^lib/(identity|providers|oauth-server)/',
   pino: '^lib/log\\.ts$',
   'prom-client': '^lib/metrics\\.ts$',

@@ -32,6 +32,8 @@ import type { MemberPrincipal } from './principal'
 
 export const SESSION_KEY_PREFIX = 'pcs_'
 const SESSION_KEY = /^pcs_[A-Za-z0-9_-]{43}$/
+/** Of our authorization server. A token names a session and lasts minutes; it opens nothing the session does not. */
+const ACCESS_TOKEN = /^poa_[A-Za-z0-9_-]{43}$/
 const DAY_SECONDS = 86_400
 export const DEFAULT_SESSION_SECONDS = 90 * DAY_SECONDS
 export const MAX_SESSION_SECONDS = 365 * DAY_SECONDS
@@ -85,7 +87,7 @@ export interface AgentSessions {
   list(principal: MemberPrincipal, agentId?: string): Promise<AgentSessionView[]>
   /** Ends the session; ending it twice is the same. Never refused for want of a record. */
   revoke(principal: MemberPrincipal, sessionId: string): Promise<AgentSessionView>
-  /** Who holds this key, undefined when nobody may act by it. At most 1.5 seconds old; a call is checked exactly by its intent. */
+  /** Who holds this key or access token, undefined when nobody may act by it. At most 1.5 seconds old; a call is checked exactly by its intent. */
   lookup(sessionKey: string): Promise<LiveSession | undefined>
   /** Notes the use, at most once a minute, without anybody waiting for it. */
   touch(session: LiveSession): void
@@ -106,10 +108,31 @@ export function createAgentSessions({ appDb, audit, clock, log }: AgentSessionDe
   const touched = new Map<string, number>()
   let touchesUnderWay = 0
 
-  async function find(hash: Buffer): Promise<LiveSession | undefined> {
+  async function findByKey(hash: Buffer): Promise<LiveSession | undefined> {
     const [found] = await appDb.global.$queryRaw<{ tenant_id: string; session_id: string }[]>`
       SELECT tenant_id, session_id FROM agent_session_by_hash(${hash})`
-    if (found === undefined) return undefined
+    return found === undefined ? undefined : find(found)
+  }
+
+  async function findByToken(hash: Buffer): Promise<LiveSession | undefined> {
+    const [found] = await appDb.global.$queryRaw<
+      { tenant_id: string; session_id: string; scope: string; expires_at: Date }[]
+    >`SELECT tenant_id, session_id, scope, expires_at FROM agent_session_by_access_token(${hash})`
+    const session = found === undefined ? undefined : await find(found)
+    if (found === undefined || session === undefined) return undefined
+    // The token may be narrower than what was approved, never wider; it ends before its session does.
+    const scopes = new Set(found.scope.split(' '))
+    return {
+      ...session,
+      scopes: session.scopes.filter((scope) => scopes.has(scope)),
+      expiresAt: found.expires_at < session.expiresAt ? found.expires_at : session.expiresAt,
+    }
+  }
+
+  async function find(found: {
+    readonly tenant_id: string
+    readonly session_id: string
+  }): Promise<LiveSession | undefined> {
     const tenantId = brand<'tenant'>(found.tenant_id)
     const [row] = await appDb.tenant(
       tenantId,
@@ -237,12 +260,15 @@ export function createAgentSessions({ appDb, audit, clock, log }: AgentSessionDe
     },
 
     async lookup(sessionKey) {
-      if (!SESSION_KEY.test(sessionKey)) return undefined
+      const isToken = ACCESS_TOKEN.test(sessionKey)
+      if (!isToken && !SESSION_KEY.test(sessionKey)) return undefined
       const hash = hashSecret(sessionKey)
       const id = hash.toString('base64')
       const guess = unknown.peek(id)
       if (guess !== undefined) return undefined
-      const { session } = await live.get(id, async () => ({ session: await find(hash) }))
+      const { session } = await live.get(id, async () => ({
+        session: await (isToken ? findByToken(hash) : findByKey(hash)),
+      }))
       if (session === undefined) {
         live.delete(id)
         unknown.set(id, { session })

@@ -1,0 +1,261 @@
+/**
+ * What the library keeps, in Postgres, for all gateways together.
+ *
+ * Nothing stored can be presented: rows are found by hash, and the id the library puts into its payload (and into the
+ * address a consent returns to) is taken out before and put back after. Whether a token still counts is the agent
+ * session's to say and is asked at every look-up; so ending the session ends all of it, and nothing has to be found and
+ * deleted for that.
+ *
+ * *Spending a code* is one conditional UPDATE; whoever loses it, at once or later, ends the session of the code.
+ *
+ * *Spending a refresh token* is one conditional UPDATE too, of its grant. The grant remembers the token spent last (its
+ * head). A child of the head may be spent and becomes the head: its siblings are then children of nothing. The head
+ * itself may be spent again for a minute, three times: clients do race and answers do get lost. Anything else is a
+ * replay and ends the session.
+ *
+ * @see RFC 6749 §4.1.2 and §10.4, RFC 9700 §4.14
+ * @module
+ */
+import Provider, { errors, type Adapter, type AdapterPayload } from 'oidc-provider'
+
+import type { Clock } from '../clock'
+import type { AppDb } from '../db/app-db'
+import { brand, hashSecret, type AgentSessionId, type TenantId } from '../ids'
+import type { TenancyAudit } from '../tenancy/agents'
+import type { OauthClients } from './clients/clients'
+import { isDocumentId } from './clients/document'
+
+export const GRACE_SECONDS = 60
+export const GRACE_USES = 3
+export const IDLE_SECONDS = 30 * 86_400
+export const ABSOLUTE_SECONDS = 90 * 86_400
+
+/** Members of a payload by which the artefact itself could be presented. */
+const PRESENTABLE = new Set(['jti', 'returnTo'])
+const TOKENS = new Set(['AccessToken', 'RefreshToken', 'AuthorizationCode', 'ClientCredentials'])
+
+export interface AdapterDependencies {
+  readonly appDb: AppDb
+  readonly audit: TenancyAudit
+  readonly clients: Pick<OauthClients, 'find' | 'facts' | 'noteUse'>
+  readonly clock: Clock
+  /** Where a consent returns to. */
+  readonly returnTo: (uid: string) => string
+}
+
+export interface GrantStore {
+  /** Which session the tokens of a grant act for; within the transaction that makes the session. */
+  link(
+    tx: Pick<AppDb['global'], '$executeRaw'>,
+    grantId: string,
+    session: { readonly tenantId: TenantId; readonly agentSessionId: AgentSessionId },
+  ): Promise<void>
+}
+
+export function createAdapterFactory(deps: AdapterDependencies): ((model: string) => Adapter) & GrantStore {
+  const { appDb, audit, clients, clock } = deps
+  const { global } = appDb
+
+  async function upsert(model: string, id: string, payload: AdapterPayload, ttl: number): Promise<void> {
+    const text = JSON.stringify(payload, (key, value: unknown) => (PRESENTABLE.has(key) ? undefined : value))
+    const idHash = hashSecret(id)
+    const grantHash = payload.grantId === undefined ? null : hashSecret(payload.grantId)
+    if (model === 'ReplayDetection') {
+      const added = await global.$executeRaw`
+        INSERT INTO oauth_artifact (model, id_hash, payload, expires_at) VALUES (${model}, ${idHash}, ${text}::jsonb, now() + make_interval(secs => ${ttl}))
+        ON CONFLICT (model, id_hash) DO NOTHING`
+      if (added !== 1) throw new errors.InvalidClientAuth('client assertion tokens must only be used once')
+      return
+    }
+    if (model === 'ClientCredentials') {
+      await global.$executeRaw`
+        INSERT INTO oauth_artifact (model, id_hash, payload, tenant_id, agent_session_id, expires_at)
+        SELECT ${model}, ${idHash}, ${text}::jsonb, c.tenant_id, c.agent_session_id, now() + make_interval(secs => ${ttl})
+          FROM oauth_client c WHERE c.id = ${payload.clientId ?? ''}`
+      await clients.noteUse(payload.clientId ?? '')
+      return
+    }
+    const rotated = model === 'RefreshToken' ? Provider.ctx?.oidc.entities.RotatedRefreshToken?.jti : undefined
+    // A grant that is gone leaves a token without a session, which no look-up finds.
+    await global.$executeRaw`
+      INSERT INTO oauth_artifact (model, id_hash, payload, grant_hash, tenant_id, agent_session_id, parent_hash, expires_at)
+      SELECT ${model}, ${idHash}, ${text}::jsonb, ${grantHash}, g.tenant_id, g.agent_session_id,
+             ${rotated === undefined ? null : hashSecret(rotated)}, now() + make_interval(secs => ${ttl})
+        FROM (SELECT 1) AS one LEFT JOIN oauth_artifact g ON g.model = 'Grant' AND g.id_hash = ${grantHash}
+      ON CONFLICT (model, id_hash) DO UPDATE SET payload = EXCLUDED.payload, expires_at = EXCLUDED.expires_at`
+    if ((model === 'AccessToken' || model === 'RefreshToken') && grantHash !== null) await prolong(grantHash, ttl)
+    if (model === 'AccessToken' && payload.clientId !== undefined) await clients.noteUse(payload.clientId)
+  }
+
+  /** The session lasts as long as its youngest token, and never longer than its absolute limit. */
+  async function prolong(grantHash: Buffer, ttl: number): Promise<void> {
+    const session = await sessionOf(grantHash)
+    if (session === undefined) return
+    await appDb.tenant(
+      session.tenantId,
+      (tx) => tx.$executeRaw`
+        UPDATE agent_session
+           SET expires_at = GREATEST(expires_at, LEAST(now() + make_interval(secs => ${ttl}), created_at + make_interval(secs => ${ABSOLUTE_SECONDS})))
+         WHERE tenant_id = ${session.tenantId} AND id = ${session.agentSessionId} AND ended_at IS NULL`,
+    )
+  }
+
+  async function sessionOf(grantHash: Buffer) {
+    const [row] = await global.$queryRaw<{ tenant_id: string | null; agent_session_id: string | null }[]>`
+      SELECT tenant_id, agent_session_id FROM oauth_artifact WHERE model = 'Grant' AND id_hash = ${grantHash}`
+    if (row === undefined || row.tenant_id === null || row.agent_session_id === null) return undefined
+    return { tenantId: brand<'tenant'>(row.tenant_id), agentSessionId: brand<'agentSession'>(row.agent_session_id) }
+  }
+
+  async function find(model: string, id: string): Promise<AdapterPayload | undefined> {
+    const [row] = await global.$queryRaw<ArtifactRow[]>`
+      SELECT a.payload, a.consumed_at, l.session_id AS live_session_id, l.client_digest
+        FROM oauth_artifact a LEFT JOIN LATERAL live_agent_session(a.tenant_id, a.agent_session_id) l ON true
+       WHERE a.model = ${model} AND a.id_hash = ${hashSecret(id)} AND a.expires_at > now()`
+    if (row === undefined) return undefined
+    if (TOKENS.has(model)) {
+      if (row.live_session_id === null) return undefined
+      if (model !== 'AccessToken' && !(await isSameClient(row))) return undefined
+    }
+    return {
+      ...row.payload,
+      jti: id,
+      ...(model === 'Interaction' ? { returnTo: deps.returnTo(id) } : {}),
+      // A spent refresh token is judged when it is spent again: it may be in its grace.
+      ...(row.consumed_at !== null && model === 'AuthorizationCode'
+        ? { consumed: Math.floor(row.consumed_at.getTime() / 1_000) }
+        : {}),
+    }
+  }
+
+  /** A document that says something else than what was approved is another client: people are asked again. */
+  async function isSameClient({ payload, client_digest: digest }: ArtifactRow): Promise<boolean> {
+    const { clientId } = payload
+    if (clientId === undefined || digest === null || !isDocumentId(clientId)) return true
+    const facts = await clients.facts(clientId)
+    return facts?.digest.equals(Buffer.from(digest)) === true
+  }
+
+  async function spendCode(id: string): Promise<void> {
+    const idHash = hashSecret(id)
+    const spent = await global.$executeRaw`
+      UPDATE oauth_artifact SET consumed_at = now()
+       WHERE model = 'AuthorizationCode' AND id_hash = ${idHash} AND consumed_at IS NULL AND expires_at > now()`
+    if (spent === 1) return
+    await endFamilyOf('AuthorizationCode', idHash, 'code_replayed')
+    throw new errors.InvalidGrant('authorization code already consumed')
+  }
+
+  async function spendRefreshToken(id: string): Promise<void> {
+    const idHash = hashSecret(id)
+    const spent = await global.$executeRaw`
+      WITH spent AS (
+        UPDATE oauth_artifact g
+           SET head_hash = r.id_hash,
+               head_at = CASE WHEN g.head_hash = r.id_hash THEN g.head_at ELSE now() END,
+               head_uses = CASE WHEN g.head_hash = r.id_hash THEN g.head_uses + 1 ELSE 0 END
+          FROM oauth_artifact r
+         WHERE r.model = 'RefreshToken' AND r.id_hash = ${idHash} AND r.expires_at > now()
+           AND g.model = 'Grant' AND g.id_hash = r.grant_hash
+           AND (g.head_hash IS NOT DISTINCT FROM r.parent_hash
+                OR (g.head_hash = r.id_hash AND g.head_at > now() - make_interval(secs => ${GRACE_SECONDS}) AND g.head_uses < ${GRACE_USES}))
+        RETURNING g.id_hash
+      )
+      UPDATE oauth_artifact SET consumed_at = COALESCE(consumed_at, now())
+       WHERE model = 'RefreshToken' AND id_hash = ${idHash} AND EXISTS (SELECT 1 FROM spent)`
+    if (spent === 1) return
+    await endFamilyOf('RefreshToken', idHash, 'refresh_token_replayed')
+    throw new errors.InvalidGrant('refresh token already used')
+  }
+
+  async function endFamilyOf(model: string, idHash: Buffer, reason: string): Promise<void> {
+    const [row] = await global.$queryRaw<{ grant_hash: Uint8Array | null }[]>`
+      SELECT grant_hash FROM oauth_artifact WHERE model = ${model} AND id_hash = ${idHash}`
+    if (row?.grant_hash != null) await endGrant(Buffer.from(row.grant_hash), reason)
+  }
+
+  /** Ends the session of a grant; its tokens are then found no more. Ending it twice is the same. */
+  async function endGrant(grantHash: Buffer, reason: string): Promise<void> {
+    const session = await sessionOf(grantHash)
+    if (session === undefined) return
+    const { tenantId, agentSessionId } = session
+    await appDb.tenant(tenantId, async (tx) => {
+      const [ended] = await tx.$queryRaw<{ agent_id: string }[]>`
+        UPDATE agent_session SET ended_at = ${clock.now()}, ended_reason = ${reason}
+         WHERE tenant_id = ${tenantId} AND id = ${agentSessionId} AND ended_at IS NULL RETURNING agent_id`
+      if (ended === undefined) return
+      await audit.never(tx, {
+        tenantId,
+        actor: { kind: 'system' },
+        action: 'session.revoked',
+        agentId: brand<'agent'>(ended.agent_id),
+        agentSessionId,
+        targetId: agentSessionId,
+        reason,
+      })
+    })
+  }
+
+  const factory = (model: string): Adapter => {
+    // People are known by their own session; the library's would be a second, weaker one, so it is never kept.
+    if (model === 'Session') return NOTHING
+    if (model === 'Client') return { ...NOTHING, find: async (id) => clientPayload(await clients.find(id)) }
+    return {
+      ...NOTHING,
+      upsert: (id, payload, ttl) => upsert(model, id, payload, ttl ?? 0),
+      find: (id) => find(model, id),
+      consume: (id) => (model === 'AuthorizationCode' ? spendCode(id) : spendRefreshToken(id)),
+      async destroy(id) {
+        const idHash = hashSecret(id)
+        const gone = await global.$executeRaw`DELETE FROM oauth_artifact WHERE model = ${model} AND id_hash = ${idHash}`
+        // Two answers to one consent: the second finds nothing to finish.
+        if (gone !== 1 && model === 'Interaction') throw new errors.SessionNotFound('authorization request has expired')
+      },
+      // Called for every kind of token of the grant; once is enough.
+      revokeByGrantId: (grantId) =>
+        model === 'AccessToken' ? endGrant(hashSecret(grantId), reasonNow()) : Promise.resolve(),
+    }
+  }
+
+  return Object.assign(factory, {
+    link: async (
+      tx: Pick<AppDb['global'], '$executeRaw'>,
+      grantId: string,
+      session: { readonly tenantId: TenantId; readonly agentSessionId: AgentSessionId },
+    ) => {
+      await tx.$executeRaw`
+        UPDATE oauth_artifact SET tenant_id = ${session.tenantId}, agent_session_id = ${session.agentSessionId}
+         WHERE model = 'Grant' AND id_hash = ${hashSecret(grantId)}`
+    },
+  })
+}
+
+interface ArtifactRow {
+  readonly payload: AdapterPayload
+  readonly consumed_at: Date | null
+  readonly live_session_id: string | null
+  readonly client_digest: Uint8Array | null
+}
+
+/** Why the library takes a grant back, by what it is serving. */
+function reasonNow(): string {
+  const oidc = Provider.ctx?.oidc
+  if (oidc?.route === 'revocation') return 'revoked_by_client'
+  return oidc?.params?.['grant_type'] === 'refresh_token' ? 'refresh_token_replayed' : 'code_replayed'
+}
+
+/** The library's type wants mutable lists; it copies what it keeps. */
+function clientPayload(client: Awaited<ReturnType<OauthClients['find']>>): AdapterPayload | undefined {
+  return client === undefined ? undefined : (structuredClone(client) as unknown as AdapterPayload) // differs by `readonly` and by literal types alone
+}
+
+const none = () => Promise.resolve(undefined)
+const NOTHING: Adapter = {
+  upsert: none,
+  find: none,
+  findByUserCode: none,
+  findByUid: none,
+  consume: none,
+  destroy: none,
+  revokeByGrantId: none,
+}
