@@ -76,6 +76,54 @@ export async function openField(
   }
 }
 
+/**
+ * The same data key, wrapped under the tenant's newest key. Undefined when it is already.
+ *
+ * @throws AppError as `openField`
+ */
+export async function rewrapDek(
+  keys: TenantKeys,
+  place: CredentialPlace,
+  columns: { readonly keyVersion: number; readonly dekWrapped: Uint8Array },
+): Promise<Pick<SealedColumns, 'keyVersion' | 'dekWrapped'> | undefined> {
+  const { version, key } = await keys.current(place.tenantId, 'vault')
+  let old: Buffer | undefined
+  let dek: Buffer | undefined
+  try {
+    if (version === columns.keyVersion) return undefined
+    old = await keys.at(place.tenantId, 'vault', columns.keyVersion)
+    dek = open(tenantKeyNamed(columns.keyVersion, old), columns.dekWrapped, dekPlace(place))
+    return { keyVersion: version, dekWrapped: seal(tenantKeyNamed(version, key), dek, dekPlace(place)) }
+  } finally {
+    key.fill(0)
+    old?.fill(0)
+    dek?.fill(0)
+  }
+}
+
+/** The same values in the same place under a new data key. A field that is not there stays away. */
+export async function resealFields(
+  keys: TenantKeys,
+  place: CredentialPlace,
+  columns: { readonly keyVersion: number; readonly dekWrapped: Uint8Array },
+  fields: readonly { readonly field: string; readonly sealed: Uint8Array | null }[],
+): Promise<Pick<SealedColumns, 'keyVersion' | 'dekWrapped'> & { sealed: (Uint8Array<ArrayBuffer> | null)[] }> {
+  const opened: { field: string; value: string }[] = []
+  for (const { field, sealed } of fields) {
+    if (sealed === null) continue
+    const plain = await openField(keys, place, { ...columns, sealed }, field)
+    opened.push({ field, value: plain.toString('utf8') })
+    plain.fill(0)
+  }
+  const made = await sealFields(keys, place, opened)
+  const byField = new Map(opened.map(({ field }, index) => [field, made.sealed[index]]))
+  return {
+    keyVersion: made.keyVersion,
+    dekWrapped: made.dekWrapped,
+    sealed: fields.map(({ field }) => byField.get(field) ?? null),
+  }
+}
+
 const tenantKeyNamed = (version: number, key: Uint8Array): NamedKey => ({ id: `vault/${version}`, key })
 
 /** A DEK is named by its own digest, so that its name needs no column. */
