@@ -22,6 +22,7 @@ import { createCore, type Core } from '@/wiring/core'
 
 import type { Api, CallInput } from './api'
 import { checkInstallation } from './installation'
+import { keyOperations } from './keys'
 
 const runtime = z.object({
   publicUrl: z.string(),
@@ -52,6 +53,11 @@ export function connectLocal(given: Config, tenant: string | undefined): Api {
 
   const own: Readonly<Record<string, (body: unknown) => Promise<unknown>>> = {
     doctor: () => checkInstallation(config),
+    ...keyOperations(
+      async () => (await open()).core,
+      async () => (await operatorOf((await open()).deps, tenant)).tenantId,
+      tenant !== undefined,
+    ),
     'tenant.list': async () => ({ items: await (await open()).deps.tenants.list() }),
     'tenant.create': async (body) => {
       const { deps } = await open()

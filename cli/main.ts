@@ -17,6 +17,7 @@ import { apiKeyCommands } from './commands/api-key'
 import { auditCommands } from './commands/audit'
 import { connectionCommands } from './commands/connection'
 import { doctorCommand } from './commands/doctor'
+import { keysCommands } from './commands/keys'
 import { profileCommands } from './commands/profile'
 import { sessionCommands } from './commands/session'
 import { tenantCommands } from './commands/tenant'
@@ -57,6 +58,7 @@ for (const register of [
   profileCommands,
   sessionCommands,
   auditCommands,
+  keysCommands,
   doctorCommand,
 ])
   register(program, run)
