@@ -16,6 +16,9 @@ import { createPeople, type People } from '@/lib/identity/people'
 import { createWebSessions, type WebSessions } from '@/lib/identity/sessions'
 import { createSignIn, type SignIn } from '@/lib/identity/sign-in'
 import { createSignUp, type SignUp } from '@/lib/identity/sign-up'
+import { createOauthClients, type OauthClients } from '@/lib/oauth-server/clients/clients'
+import { createOauthLimits } from '@/lib/oauth-server/limits'
+import { currentNetwork } from '@/lib/oauth-server/network'
 import { createQueue, type JobQueue } from '@/lib/queue/queue'
 import { createBroker, type Broker } from '@/lib/broker/call'
 import { createCheck, type Check } from '@/lib/connections/check'
@@ -47,6 +50,7 @@ export interface GatewayDeps {
   readonly personCredentials: Credentials
   readonly agents: Agents
   readonly agentSessions: AgentSessions
+  readonly oauthClients: OauthClients
   readonly registry: ToolRegistry
   readonly broker: Broker
   readonly connections: Connections
@@ -104,6 +108,14 @@ export function createGatewayDeps(core: Core): GatewayDeps {
       clock,
     }),
     agentSessions: createAgentSessions({ appDb, audit, clock, log }),
+    oauthClients: createOauthClients({
+      appDb,
+      audit,
+      egress: core.egress,
+      limits: createOauthLimits(limitStore),
+      clock,
+      network: currentNetwork,
+    }),
     registry,
     broker: createBroker({ ...core, registry, publicUrl: config.publicUrl }),
     connections: createConnectionFlows(core, queue),

@@ -6,6 +6,7 @@
  * @module
  */
 import type { ServerResponse } from 'node:http'
+import path from 'node:path'
 
 import { z } from 'zod'
 
@@ -14,9 +15,12 @@ import type { Authenticator } from '@/lib/identity/authenticate'
 import type { OauthClients } from '@/lib/oauth-server/clients/clients'
 import type { Consents, ConsentVisitor } from '@/lib/oauth-server/consent'
 import { authorizationServerMetadata, PATHS } from '@/lib/oauth-server/metadata'
+import { createOauthServer } from '@/lib/oauth-server/oauth-server'
 import { servingNetwork } from '@/lib/oauth-server/network'
 import { RESUME_COOKIE, type AuthorizationServer } from '@/lib/oauth-server/provider'
 
+import type { GatewayDeps } from './deps'
+import { createAccessPreview } from './oauth-preview'
 import { checkSameOrigin, readBody, readJson, sendJson, type GatewayRequest, type RouteFamily } from './http'
 
 export interface OauthRouteDependencies {
@@ -40,6 +44,26 @@ const answerBody = z.discriminatedUnion('decision', [
   z.strictObject({ decision: z.literal('approve'), proof: z.string().max(100) }),
   z.strictObject({ decision: z.literal('deny') }),
 ])
+
+/** The authorization server of this gateway: opens its keys, or makes them on the first run. */
+export async function openOauth(deps: GatewayDeps): Promise<RouteFamily> {
+  const { core, authenticator, oauthClients: clients, registry } = deps
+  const { appDb, config } = core
+  const oauth = await createOauthServer({
+    ...core,
+    publicUrl: config.publicUrl,
+    keyFile: path.join(config.dataDir, 'oauth-keys.json'),
+    clients,
+    personOf: async (request) => (await authenticator.session({ cookie: request.headers.cookie }))?.personId,
+    preview: createAccessPreview({ appDb, registry }),
+  })
+  return createOauthRoutes({
+    ...oauth,
+    publicUrl: config.publicUrl,
+    authenticator,
+    isReady: () => core.notReady === undefined,
+  })
+}
 
 export function createOauthRoutes(deps: OauthRouteDependencies): RouteFamily {
   const { publicUrl, server, consents } = deps

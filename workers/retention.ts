@@ -9,6 +9,8 @@
  * | mail                      | a week after it was sent, a month when it failed |
  * | counters of the limiter   | until they expire                                |
  * | consents                  | a day after they expired                         |
+ * | codes, tokens, consents   | until they expire; spent refresh tokens a week   |
+ * | clients that registered   | a day unapproved, 90 days unused                 |
  * | arguments of calls        | until they expire (30 days)                      |
  * | history of refreshes      | 90 days, and of each connection the newest 200   |
  * | notifications             | 90 days                                          |
@@ -26,6 +28,8 @@ export interface RetentionReport {
   readonly webSessions: number
   readonly mails: number
   readonly rateLimits: number
+  readonly oauthArtifacts: number
+  readonly oauthClients: number
   readonly connectAttempts: number
   readonly callArguments: number
   readonly refreshEvents: number
@@ -96,6 +100,19 @@ export function createRetention(deps: { readonly appDb: AppDb; readonly log: Log
         () => global.$executeRaw`
           DELETE FROM rate_limit WHERE key IN (
             SELECT key FROM rate_limit WHERE expire < extract(epoch FROM now()) * 1000 LIMIT ${batch})`,
+      ),
+      // A spent refresh token stays a while, so that whoever presents it again is noticed.
+      oauthArtifacts: await untilDone(
+        () => global.$executeRaw`
+          DELETE FROM oauth_artifact WHERE (model, id_hash) IN (
+            SELECT model, id_hash FROM oauth_artifact
+             WHERE expires_at < now() OR (model = 'RefreshToken' AND consumed_at < now() - interval '7 days')
+             LIMIT ${batch})`,
+      ),
+      oauthClients: await untilDone(
+        () => global.$executeRaw`
+          DELETE FROM oauth_client WHERE id IN (
+            SELECT id FROM oauth_client WHERE expires_at < now() - interval '1 day' LIMIT ${batch})`,
       ),
       connectAttempts: await perTenant(
         await global.$queryRaw<{ tenant_id: string }[]>`SELECT tenant_id FROM expired_attempt_tenants()`,

@@ -289,7 +289,7 @@ export function createConsents(deps: ConsentDependencies): Consents {
     const isUnclear = chosen.kind === 'refused' && (chosen.reason === 'no_agent' || chosen.reason === 'several_agents')
     interaction.result = isUnclear
       ? {
-          error: new errors.InvalidTarget('').error,
+          error: 'invalid_target',
           error_description: 'the request does not say which agent it is for',
         }
       : { error: 'access_denied', error_description: 'the person did not agree' }

@@ -20,6 +20,9 @@ import { systemClock } from '../clock'
 import { createEgress, type Egress, type EgressResponse } from '../egress/egress'
 import { newId, newSecret, hashSecret, type PersonId, type TenantId } from '../ids'
 import { createLog } from '../log'
+import { createOauthClients } from '../oauth-server/clients/clients'
+import { createOauthLimits } from '../oauth-server/limits'
+import { currentNetwork } from '../oauth-server/network'
 import { createOauthServer, type OauthServer } from '../oauth-server/oauth-server'
 import { createProviders } from '../providers/registry'
 import { Secret } from '../secret'
@@ -180,7 +183,14 @@ export async function createOauthWorld(
     appDb: db.app,
     audit,
     egress,
-    limitStore: identity.store,
+    clients: createOauthClients({
+      appDb: db.app,
+      audit,
+      egress,
+      limits: createOauthLimits(identity.store),
+      clock,
+      network: currentNetwork,
+    }),
     clock,
     log,
     personOf: async (request) => (await identity.authenticator.session({ cookie: request.headers.cookie }))?.personId,
@@ -193,7 +203,13 @@ export async function createOauthWorld(
     allowUpgrade: false,
     families: [
       createOauthRoutes({ publicUrl: origin, ...oauth, authenticator: identity.authenticator, isReady: () => true }),
-      createMcpRoutes({ sessions, broker, publicUrl: origin, log }),
+      createMcpRoutes({
+        sessions,
+        broker,
+        state: createMcpState({ appDb: db.app, keys: inMemoryKeys(), clock, log, instanceId: 'only' }),
+        publicUrl: origin,
+        log,
+      }),
     ],
     web: undefined,
     readiness: () => Promise.resolve({ ready: true }),

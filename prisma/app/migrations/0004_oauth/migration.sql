@@ -80,12 +80,22 @@ CREATE FUNCTION live_agent_session(p_tenant_id text, p_session_id text)
      AND (s.acts_for = 'workspace' OR p.id IS NOT NULL)
 $$;
 
+-- The workspace of an agent, for a member of it; nothing for everybody else.
+CREATE FUNCTION agent_tenant_of_member(p_agent_id text, p_person_id text) RETURNS TABLE (tenant_id text)
+  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  SELECT a.tenant_id FROM public.agent a
+    JOIN public.membership m ON m.tenant_id = a.tenant_id AND m.person_id = p_person_id
+    JOIN public.tenant t ON t.id = a.tenant_id AND t.disabled_at IS NULL
+   WHERE a.id = p_agent_id AND a.disabled_at IS NULL
+$$;
+
 GRANT CREATE ON SCHEMA public TO portcullis_resolver;
 ALTER FUNCTION agent_session_by_access_token(bytea) OWNER TO portcullis_resolver;
+ALTER FUNCTION agent_tenant_of_member(text, text) OWNER TO portcullis_resolver;
 ALTER FUNCTION live_agent_session(text, text) OWNER TO portcullis_resolver;
 REVOKE CREATE ON SCHEMA public FROM portcullis_resolver;
 
 SET LOCAL ROLE portcullis_resolver;
-REVOKE ALL ON FUNCTION agent_session_by_access_token(bytea), live_agent_session(text, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION agent_session_by_access_token(bytea), live_agent_session(text, text) TO portcullis_app;
+REVOKE ALL ON FUNCTION agent_session_by_access_token(bytea), agent_tenant_of_member(text, text), live_agent_session(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION agent_session_by_access_token(bytea), agent_tenant_of_member(text, text), live_agent_session(text, text) TO portcullis_app;
 SET LOCAL ROLE portcullis_owner;
