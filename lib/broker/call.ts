@@ -43,6 +43,7 @@ import { createCallLimiter, type CallLimits } from './limit'
 import { buildRequest } from './provider-request'
 import { accessEnded, createRunningCalls } from './running'
 import { createScrubber, type Scrubber } from './scrub'
+import { createTroubleDesk } from './trouble'
 
 export type ToolResult =
   | { readonly kind: 'success'; readonly structured: Readonly<Record<string, unknown>>; readonly text: string }
@@ -114,6 +115,7 @@ export function createBroker(deps: BrokerDependencies): Broker {
   const directory = createDirectory({ appDb: deps.appDb, registry, clock })
   const limiter = createCallLimiter(deps.limits ?? LIMITS)
   const links = createLinks(deps.publicUrl)
+  const desk = createTroubleDesk({ appDb: deps.appDb, links, clock, log })
   const running = createRunningCalls({ appDb: deps.appDb, log })
   const timeoutMs = deps.timeoutMs ?? CALL_TIMEOUT_MS
 
@@ -193,16 +195,23 @@ export function createBroker(deps: BrokerDependencies): Broker {
   }
 
   /** What the database's own reasons mean; else the reason this call was judged by. */
-  function refusal(judgement: Judgement, reason: string | null, principal: AgentPrincipal): ToolResult {
+  async function refusal(judgement: Judgement, reason: string | null, principal: AgentPrincipal): Promise<ToolResult> {
     const isNews = judgement.kind === 'permit' || judgement.reason !== reason
     if (isNews) directory.forget(principal) // the database knows better than what is remembered
     if (reason === 'session_ended' || reason === 'agent_disabled' || reason === 'tenant_disabled')
       return { kind: 'unauthenticated' }
-    if (judgement.kind === 'deny') return judgement.result
+    if (judgement.kind === 'deny') {
+      const { account, result } = judgement
+      if (account === undefined || result.kind !== 'error') return result
+      return {
+        ...result,
+        text: await desk.wordsFor(principal, account, { reason: judgement.reason, text: result.text }),
+      }
+    }
     const { account, tool } = judgement.call
     if (reason === 'connection_blocked') {
-      const { text, connectUrl } = needsReconnect(account, tool.provider, links, reason)
-      return errorResult(text, connectUrl)
+      const failure = needsReconnect(account, tool.provider, links, reason)
+      return errorResult(await desk.wordsFor(principal, account, failure), failure.connectUrl)
     }
     return {
       kind: 'error',
@@ -275,7 +284,8 @@ export function createBroker(deps: BrokerDependencies): Broker {
       const isAborted = watched.endedBy !== undefined && explained.reason === 'client_disconnected'
       const failure = isAborted ? accessEnded(watched.endedBy, isSent) : explained
       end(failure.outcome, failure.reason)
-      return errorResult(scrubber.text(failure.text), failure.connectUrl)
+      const text = await desk.wordsFor(principal, account, failure)
+      return errorResult(scrubber.text(text), failure.connectUrl)
     } finally {
       watched.leave()
     }

@@ -34,8 +34,10 @@ export class CallFailure extends Error {
 }
 
 export interface Links {
-  connect(provider: ProviderName): string
+  connect(provider: string): string
   reconnect(account: Account): string
+  /** Where everything that is known about it stands. */
+  page(account: Account): string
 }
 
 export function createLinks(publicUrl: string): Links {
@@ -44,6 +46,7 @@ export function createLinks(publicUrl: string): Links {
   return {
     connect: (provider) => link({ provider }),
     reconnect: ({ provider, connectionId }) => link({ provider, connection: connectionId }),
+    page: ({ connectionId }) => `${publicUrl}/connections/${connectionId}`,
   }
 }
 

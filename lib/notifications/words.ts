@@ -4,6 +4,8 @@
  *
  * @module
  */
+import { displayNameOf } from '../providers/catalog/faces'
+
 export const TROUBLES = ['degraded', 'reauthorization_required', 'revoked', 'suspended'] as const
 export type Trouble = (typeof TROUBLES)[number]
 export type NotificationKind = Trouble | 'recovered' | 'webhook_disabled'
@@ -14,19 +16,6 @@ export function isTrouble(value: string): value is Trouble {
 
 export function parseKind(value: string): NotificationKind | undefined {
   return isTrouble(value) || value === 'recovered' || value === 'webhook_disabled' ? value : undefined
-}
-
-const PROVIDERS: Readonly<Record<string, string>> = {
-  github: 'GitHub',
-  gitlab: 'GitLab',
-  oidc: 'OpenID Connect',
-  oauth2: 'OAuth',
-}
-
-/** How a provider is written; one that is not listed by its own id. */
-export function providerTitle(provider: string): string {
-  const known = Object.hasOwn(PROVIDERS, provider) ? PROVIDERS[provider] : undefined
-  return known ?? provider.charAt(0).toUpperCase() + provider.slice(1)
 }
 
 const MAX_LABEL = 100
@@ -43,7 +32,7 @@ export function plainLabel(text: string, most = MAX_LABEL): string {
 
 /** `GitHub account “ada”`. */
 export function accountTitle(provider: string, label: string): string {
-  return `${providerTitle(provider)} account “${plainLabel(label)}”`
+  return `${displayNameOf(provider)} account “${plainLabel(label)}”`
 }
 
 /** One sentence without a full stop: a subject, a heading. */
@@ -90,7 +79,7 @@ export function bodyOf(
   kind: NotificationKind,
   about: { readonly provider: string | null; readonly reason: string | null; readonly isOwner: boolean },
 ): string {
-  const provider = providerTitle(about.provider ?? '')
+  const provider = displayNameOf(about.provider ?? '')
   const reason = reasonOf(about.reason)
   const because = reason === undefined ? '' : ` The reason: ${reason}.`
   const whoConnects = about.isOwner
