@@ -18,9 +18,11 @@ import type { RouteFamily } from '@/gateway/http'
 import { createMcpRoutes } from '@/gateway/mcp'
 import { createGatewayServer } from '@/gateway/server'
 import { createBroker } from '@/lib/broker/call'
+import { systemClock } from '@/lib/clock'
 import { loadConfig } from '@/lib/config'
 import { brand, newId, type AgentId } from '@/lib/ids'
 import { createLog } from '@/lib/log'
+import { createMcpState } from '@/lib/mcp/state'
 import { Secret } from '@/lib/secret'
 import { createAgentSessions } from '@/lib/tenancy/agent-sessions'
 import { createAgents } from '@/lib/tenancy/agents'
@@ -97,17 +99,27 @@ function wiring(agentId: AgentId, hop: () => Promise<Record<string, unknown>>): 
   const family = createMcpRoutes({
     sessions: { lookup: () => Promise.resolve(session), touch: () => undefined },
     broker: {
+      isReady: () => Promise.resolve(true),
       list: () => Promise.resolve(listed),
       call: async () => {
         const structured = await hop()
         return { kind: 'success', structured, text: JSON.stringify(structured) }
       },
     },
+    state: createMcpState({
+      appDb: {} as never, // no stream is opened
+      keys: { current: refuseKey, at: refuseKey },
+      clock: systemClock,
+      log,
+      instanceId: 'bench',
+    }),
     publicUrl: config.publicUrl,
     log,
   })
   return { agentId, key: `pcs_${'A'.repeat(43)}`, family }
 }
+
+const refuseKey = () => Promise.reject(new Error('no key'))
 
 async function everything(): Promise<Target> {
   const core = await createCore(config, log)
@@ -172,7 +184,13 @@ async function everything(): Promise<Target> {
   return {
     agentId: brand<'agent'>(agent.id),
     key: session.sessionKey.reveal(),
-    family: createMcpRoutes({ sessions, broker, publicUrl: config.publicUrl, log }),
+    family: createMcpRoutes({
+      sessions,
+      broker,
+      state: createMcpState({ ...core, instanceId: 'bench' }),
+      publicUrl: config.publicUrl,
+      log,
+    }),
   }
 }
 

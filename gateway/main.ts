@@ -22,7 +22,7 @@ import { createConnectRoutes } from './connect'
 import { createGatewayDeps, type GatewayDeps } from './deps'
 import type { Readiness } from './health'
 import type { RouteFamily } from './http'
-import { createMcpRoutes } from './mcp'
+import { createMcpRoutes, createMcpRuntime, type McpRuntime } from './mcp'
 import { createWebProxy } from './proxy'
 import { createGatewayServer } from './server'
 import { createSignInRoutes } from './signin'
@@ -35,12 +35,13 @@ async function main(): Promise<void> {
   const log = createLog('gateway', config.logLevel)
   const core = await createCore(config, log)
   const deps = createGatewayDeps(core)
+  const mcp = createMcpRuntime(core)
   const server = createGatewayServer({
     publicUrl: config.publicUrl,
     publicUrlIsLoopback: config.publicUrlIsLoopback,
     trustedProxies: config.trustedProxies,
     allowUpgrade: config.development,
-    families: routeFamilies(deps),
+    families: routeFamilies(deps, mcp),
     web:
       config.webOrigin === undefined
         ? undefined
@@ -57,6 +58,7 @@ async function main(): Promise<void> {
       core.refresher.recoverAbandoned().catch((error: unknown) => log.error({ err: error }, 'refreshes wait still'))
     })
   }
+  await mcp.start()
   await server.listen(config.port)
   log.info({ port: config.port }, 'the gateway listens')
 
@@ -64,7 +66,10 @@ async function main(): Promise<void> {
   const stop = async () => {
     if (isStopping) return
     isStopping = true
+    // Streams never end by themselves; their clients open others elsewhere.
+    mcp.state.close()
     await server.drain(DRAIN_MS)
+    await mcp.close()
     await deps.close()
     await core.close()
     process.exit(0)
@@ -72,7 +77,7 @@ async function main(): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop())
 }
 
-function routeFamilies(deps: GatewayDeps): RouteFamily[] {
+function routeFamilies(deps: GatewayDeps, mcp: McpRuntime): RouteFamily[] {
   const { core, authenticator } = deps
   const { publicUrl } = core.config
   const routes = apiRoutes(deps)
@@ -101,6 +106,7 @@ function routeFamilies(deps: GatewayDeps): RouteFamily[] {
     createMcpRoutes({
       sessions: deps.agentSessions,
       broker: deps.broker,
+      state: mcp.state,
       publicUrl,
       log: core.log,
       onUnauthenticated: (network) => noise.count('mcp_unauthenticated', network),

@@ -365,7 +365,7 @@ describe('the broker', () => {
     ]
     it.each(endings)('%s: the request is aborted within five seconds and its outcome unknown', async (_n, why, end) => {
       const arranged = await arrange()
-      let arrived = () => undefined as void
+      let arrived: () => void = () => undefined
       const isThere = new Promise<void>((resolve) => (arrived = resolve))
       world.provider.answer = () => {
         arrived()
@@ -383,8 +383,8 @@ describe('the broker', () => {
 
     it('lets a call go on that a new profile still permits, and one whose session expired', async () => {
       const { call, agent, principal } = await arrange()
-      let answer = (_: { body: unknown }) => undefined as void
-      let arrived = () => undefined as void
+      let answer: (_: { body: unknown }) => void = () => undefined
+      let arrived: () => void = () => undefined
       const isThere = new Promise<void>((resolve) => (arrived = resolve))
       world.provider.answer = () => {
         arrived()

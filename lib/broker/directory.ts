@@ -22,6 +22,8 @@ export interface Account {
   /** Names the account to the agent: unique among the accounts of its provider, and it does not change when others come. */
   readonly label: string
   readonly isAllowed: boolean
+  /** As far as the copy for display knows: the vault is asked when it is used. */
+  readonly seemsWorking: boolean
 }
 
 export interface AgentView {
@@ -72,7 +74,7 @@ export function createDirectory(deps: {
             state: { not: 'connecting' },
             ...(personId === null ? {} : { ownerPersonId: personId }),
           },
-          select: { id: true, provider: true, accountLabel: true, access: true },
+          select: { id: true, provider: true, accountLabel: true, access: true, state: true },
           orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
           take: MAX_ACCOUNTS,
         }),
@@ -97,15 +99,21 @@ export function createDirectory(deps: {
 }
 
 function nameAccounts(
-  connections: readonly { id: string; provider: string; accountLabel: string; access: string }[],
+  connections: readonly { id: string; provider: string; accountLabel: string; access: string; state: string }[],
 ): readonly Account[] {
   const taken = new Set<string>()
-  return connections.map(({ id, provider, accountLabel, access }) => {
+  return connections.map(({ id, provider, accountLabel, access, state }) => {
     const plain = accountLabel.slice(0, 100)
     const key = (label: string) => `${provider} ${label.toLowerCase()}`
     const label = taken.has(key(plain)) ? `${plain} (${id.slice(-6)})` : plain
     taken.add(key(label))
-    return { connectionId: brand<'connection'>(id), provider, label, isAllowed: access === 'allowed' }
+    return {
+      connectionId: brand<'connection'>(id),
+      provider,
+      label,
+      isAllowed: access === 'allowed',
+      seemsWorking: state === 'active' || state === 'degraded' || state === 'refreshing',
+    }
   })
 }
 

@@ -21,6 +21,7 @@ const each = (role: string, names: readonly string[]) => names.map((name) => `${
 
 const GLOBAL_TABLES = [
   'email_token',
+  'gateway_instance',
   'mail',
   'oauth_artifact',
   'oauth_client',
@@ -103,6 +104,7 @@ const APP: Expected = {
       'tenant_ids',
       'tenants_with_connection_news',
       'unfinished_calls',
+      'watched_agents',
     ]),
     ...each('portcullis_audit_writer', ['audit_intents', 'audit_outcomes']),
     ...each('portcullis_web', [

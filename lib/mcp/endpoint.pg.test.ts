@@ -357,13 +357,14 @@ describe('the MCP endpoint', () => {
     expect(await list()).toEqual({ ...(await list()) })
   })
 
-  it('promises an older client no notices that it cannot deliver', async () => {
+  it('promises an older client notices, and gives it the session that carries them', async () => {
     const response = await post(
       rpc('initialize', { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 't', version: '1' } }),
     )
     expect(await response.json()).toMatchObject({
-      result: { protocolVersion: '2025-11-25', capabilities: { tools: { listChanged: false } } },
+      result: { protocolVersion: '2025-11-25', capabilities: { tools: { listChanged: true } } },
     })
+    expect(response.headers.get('mcp-session-id')).toMatch(/^[\x21-\x7e]{40,}$/)
     const newer = await post(
       rpc('initialize', { protocolVersion: '2026-07-28', capabilities: {}, clientInfo: { name: 't', version: '1' } }),
     )

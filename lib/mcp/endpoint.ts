@@ -15,7 +15,9 @@ import {
   isJsonContentType,
   isJSONRPCNotification,
   isJSONRPCRequest,
+  type JSONRPCMessage,
   type JSONRPCRequest,
+  type RequestId,
 } from '@modelcontextprotocol/server'
 
 import type { Broker } from '../broker/call'
@@ -23,15 +25,36 @@ import { isId } from '../ids'
 import type { Log } from '../log'
 import type { AgentSessions } from '../tenancy/agent-sessions'
 import type { AgentPrincipal } from '../tenancy/principal'
+import {
+  acceptedForms,
+  INVALID_PARAMS,
+  INVALID_REQUEST,
+  METHOD_NOT_FOUND,
+  MISSING_CAPABILITY,
+  PARSE_ERROR,
+  rpcError,
+  sendEvents,
+  sendJson,
+  sendRpcError,
+  SERVER_ERROR,
+  SESSION_NOT_FOUND,
+  UNSUPPORTED_VERSION,
+} from './answer'
+import { bindBackend } from './backend'
 import { MAX_BODY_BYTES, readBody } from './body'
 import { challenge, protectedResource } from './challenge'
+import type { CanAsk } from './connect'
+import { createEventStream, type EventStream } from './event-stream'
 import { exchange, type Reply } from './exchange'
 import { findHeaderMismatch, HEADER_MISMATCH } from './headers'
-import { bindBackend, createServer, LEGACY_VERSIONS, MODERN_VERSION, serializeMessage } from './server'
+import { createServer, declaresUrls, LEGACY_VERSIONS, MODERN_VERSION } from './server'
+import type { McpSession } from './sessions'
+import type { McpState } from './state'
 
 export interface McpEndpointDependencies {
   readonly sessions: Pick<AgentSessions, 'lookup' | 'touch'>
-  readonly broker: Pick<Broker, 'call' | 'list'>
+  readonly broker: Pick<Broker, 'call' | 'list' | 'isReady'>
+  readonly state: McpState
   readonly publicUrl: string
   readonly log: Log
   /** Counts what nobody authenticated does. */
@@ -54,14 +77,6 @@ export type McpEndpoint = (
   context: McpRequestContext,
 ) => Promise<void>
 
-const INVALID_REQUEST = -32_600
-const METHOD_NOT_FOUND = -32_601
-const PARSE_ERROR = -32_700
-const UNSUPPORTED_VERSION = -32_022
-const MISSING_CAPABILITY = -32_021
-/** What the 2025 SDKs say when nothing more exact is defined. */
-const SERVER_ERROR = -32_000
-
 /** Errors of the envelope have an HTTP status of their own; what a handler answers is 200. */
 const PROTOCOL_STATUS: ReadonlyMap<number, number> = new Map([
   [PARSE_ERROR, 400],
@@ -76,11 +91,12 @@ const MAX_BATCH = 20
 
 export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
   const { sessions, broker, publicUrl, log } = deps
+  const { mcpSessions, streams, requests, relay } = deps.state
 
   async function authenticate(
     request: IncomingMessage,
     context: McpRequestContext,
-  ): Promise<AgentPrincipal | 'missing' | 'invalid'> {
+  ): Promise<Authenticated | 'missing' | 'invalid'> {
     // A credential in a URL ends in logs, histories and referrers; one that was sent so is not accepted even beside a good one.
     if (holdsCredential(request.url ?? '')) return 'invalid'
     const { authorization } = request.headers
@@ -89,13 +105,16 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
     if (session === undefined || session.agentId !== context.agentId) return 'invalid'
     sessions.touch(session)
     return {
-      kind: 'agent',
-      tenantId: session.tenantId,
-      agentId: session.agentId,
-      agentSessionId: session.agentSessionId,
-      personId: session.personId,
-      scopes: session.scopes,
-      network: context.network,
+      expiresAt: session.expiresAt,
+      principal: {
+        kind: 'agent',
+        tenantId: session.tenantId,
+        agentId: session.agentId,
+        agentSessionId: session.agentSessionId,
+        personId: session.personId,
+        scopes: session.scopes,
+        network: context.network,
+      },
     }
   }
 
@@ -121,14 +140,26 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       sendJson(response, 404, { error: { code: 'resource.not_found', message: 'There is no such resource.' } })
       return
     }
-    const principal = await authenticate(request, context)
-    if (typeof principal === 'string') {
-      refuse(response, context, principal)
+    const authenticated = await authenticate(request, context)
+    if (typeof authenticated === 'string') {
+      refuse(response, context, authenticated)
       return
     }
+    const { principal } = authenticated
     response.once('finish', () => {
       if (response.statusCode >= 400) deps.onRefused?.(principal, response.statusCode)
     })
+    const sessionId = single(request.headers['mcp-session-id'])
+    if (sessionId !== undefined && (request.method === 'GET' || request.method === 'DELETE')) {
+      const session = await sessionOf(sessionId, principal, request, response, undefined)
+      if (session === undefined) return
+      if (request.method === 'GET') await resumeStream(session, authenticated, request, response)
+      else {
+        mcpSessions.end(session)
+        response.writeHead(204, { 'cache-control': 'no-store' }).end()
+      }
+      return
+    }
     if (request.method !== 'POST') {
       response.setHeader('allow', 'POST')
       sendRpcError(response, 405, SERVER_ERROR, 'Method not allowed.')
@@ -138,8 +169,8 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       sendRpcError(response, 415, SERVER_ERROR, 'Unsupported Media Type: Content-Type must be application/json')
       return
     }
-    const accept = acceptedForm(request.headers.accept)
-    if (accept === undefined) {
+    const accept = acceptedForms(request.headers.accept)
+    if (!accept.json && !accept.stream) {
       sendRpcError(response, 406, SERVER_ERROR, 'Not Acceptable: accept application/json or text/event-stream')
       return
     }
@@ -159,25 +190,90 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       method: single(request.headers['mcp-method']),
       name: single(request.headers['mcp-name']),
     }
-    const answer = await serve(body.value, headers, principal, context.signal)
+    let session: McpSession | undefined
+    // The revision of 2026 has no sessions: there the header means nothing.
+    if (sessionId !== undefined && !hasEnvelope(body.value) && !isInitialize(body.value)) {
+      session = await sessionOf(sessionId, principal, request, response, body.value)
+      if (session === undefined) return
+      // Some clients name the newest revision on a connection that agreed on an older one, or none at all.
+      if (headers.version === undefined || headers.version === MODERN_VERSION) headers.version = session.version
+    }
+    const live = accept.stream ? createLive(response, session) : undefined
+    const answer = await serve(body.value, headers, { principal, session, live, signal: context.signal })
+    if (answer.kind === 'subscription') {
+      await subscribe(answer, authenticated, accept.stream, response)
+      return
+    }
+    if (live?.stream !== undefined) {
+      if (answer.kind === 'body')
+        for (const message of Array.isArray(answer.body) ? (answer.body as unknown[]) : [answer.body])
+          live.stream.send(message)
+      live.stream.end()
+      return
+    }
     if (context.signal.aborted) return
     if (answer.kind === 'unauthenticated') refuse(response, context, 'invalid')
     else if (answer.kind === 'accepted')
       response.writeHead(202, { 'cache-control': 'no-store', 'content-length': '0' }).end()
-    else if (accept === 'stream') sendEvents(response, answer.status, answer.body)
-    else sendJson(response, answer.status, answer.body)
+    else (accept.json ? sendJson : sendEvents)(response, answer.status, answer.body, answer.headers)
   }
 
-  async function serve(
-    body: unknown,
-    headers: {
-      readonly version: string | undefined
-      readonly method: string | undefined
-      readonly name: string | undefined
-    },
+  /** The session of this id, when it is this principal's and here. Otherwise the request has been answered. */
+  async function sessionOf(
+    id: string,
     principal: AgentPrincipal,
-    signal: AbortSignal,
-  ): Promise<Answer> {
+    request: IncomingMessage,
+    response: ServerResponse,
+    body: unknown,
+  ): Promise<McpSession | undefined> {
+    const found = await mcpSessions.find(principal, id)
+    if (found.kind === 'here') return found.session
+    if (found.kind === 'elsewhere' && relay !== undefined && (await relay(request, response, found.instanceId, body)))
+      return undefined
+    sendRpcError(response, 404, SESSION_NOT_FOUND, 'Session not found: initialize again')
+    return undefined
+  }
+
+  /** GET: the notices of a session, or the rest of a stream whose connection broke. */
+  async function resumeStream(
+    session: McpSession,
+    { principal, expiresAt }: Authenticated,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    if (!acceptedForms(request.headers.accept).stream) {
+      sendRpcError(response, 406, SERVER_ERROR, 'Not Acceptable: accept text/event-stream')
+      return
+    }
+    const last = /^([0-9]{1,9})-([0-9]{1,9})$/.exec(single(request.headers['last-event-id']) ?? '')
+    const stream = last === null ? undefined : session.stream(Number(last[1]))
+    if (stream !== undefined) {
+      stream.attach(response, Number(last?.[2]))
+      return
+    }
+    const after = last?.[1] === '0' ? Number(last[2]) : undefined
+    const isOpen = await streams.openNotices(session, principal, expiresAt, response, after, () => {
+      mcpSessions.end(session)
+    })
+    if (!isOpen) tooManyStreams(response)
+  }
+
+  async function subscribe(
+    { id, toolsListChanged }: Subscription,
+    { principal, expiresAt }: Authenticated,
+    acceptsStream: boolean,
+    response: ServerResponse,
+  ): Promise<void> {
+    if (!acceptsStream) {
+      sendRpcError(response, 406, SERVER_ERROR, 'Not Acceptable: accept text/event-stream')
+      return
+    }
+    if (!(await streams.openSubscription({ id, toolsListChanged }, principal, expiresAt, response)))
+      tooManyStreams(response)
+  }
+
+  async function serve(body: unknown, headers: Headers, context: ServeContext): Promise<Answer> {
+    const { principal, session, live } = context
     const route = classifyInboundRequest({
       httpMethod: 'POST',
       body,
@@ -186,13 +282,13 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       ...(headers.name === undefined ? {} : { mcpNameHeader: headers.name }),
     })
     const id = requestIdOf(body)
-    const session = { hasEnded: false }
-    const newServer = () =>
+    const ending = { hasEnded: false }
+    const newServer = (signalOf: (id: RequestId) => AbortSignal, canAsk: (canOpenUrls: boolean) => CanAsk) =>
       createServer({
-        backend: bindBackend(broker, principal, signal),
+        backend: bindBackend({ broker, requests, principal, signalOf, canAsk }),
         log,
         onUnauthenticated: () => {
-          session.hasEnded = true
+          ending.hasEnded = true
         },
       })
 
@@ -207,8 +303,14 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       if (route.messageKind === 'notification') return { kind: 'accepted' }
       const mismatch = findHeaderMismatch(headers, route.message.method, route.message.params)
       if (mismatch !== undefined) return failed(400, HEADER_MISMATCH, `Bad Request: ${mismatch}`, id)
-      const [reply] = await exchange(newServer(), [route.message], route.classification)
-      if (session.hasEnded) return { kind: 'unauthenticated' }
+      if (route.message.method === 'subscriptions/listen') return subscriptionOf(route.message)
+      // Here a connection that is closed is a cancellation.
+      const server = newServer(
+        () => context.signal,
+        (canOpenUrls) => (canOpenUrls ? 'by_result' : 'no'),
+      )
+      const [reply] = await exchange(server, [route.message], route.classification, live?.send)
+      if (ending.hasEnded) return { kind: 'unauthenticated' }
       return reply === undefined ? { kind: 'accepted' } : { kind: 'body', status: statusOf(reply), body: reply.message }
     }
 
@@ -232,33 +334,140 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       if (body.length > MAX_BATCH)
         return failed(400, INVALID_REQUEST, `Bad Request: at most ${MAX_BATCH} messages in a batch`, null)
     }
-    const requests = messages.filter((message): message is JSONRPCRequest => isJSONRPCRequest(message))
-    if (requests.length > 1 && requests.some(({ method }) => method === 'initialize'))
+    const requested = messages.filter((message): message is JSONRPCRequest => isJSONRPCRequest(message))
+    if (requested.length > 1 && requested.some(({ method }) => method === 'initialize'))
       return failed(400, INVALID_REQUEST, 'Bad Request: initialize must be sent alone', null)
-    if (new Set(requests.map((request) => request.id)).size < requests.length)
+    if (new Set(requested.map((request) => request.id)).size < requested.length)
       return failed(400, INVALID_REQUEST, 'Bad Request: two requests have the same id', null)
-    if (requests.length === 0) return { kind: 'accepted' }
-    const replies = await exchange(newServer(), requests)
-    if (session.hasEnded) return { kind: 'unauthenticated' }
-    const answers = replies.map(({ message }) => message)
-    return { kind: 'body', status: 200, body: Array.isArray(body) ? answers : answers[0] }
+    for (const message of messages) cancelNamed(session, message)
+    if (requested.length === 0) return { kind: 'accepted' }
+
+    const calls = new Map(requested.map((request) => [JSON.stringify(request.id), new AbortController()]))
+    for (const [name, controller] of calls) session?.running.set(name, controller)
+    const server = newServer(
+      (requestId) => calls.get(JSON.stringify(requestId))?.signal ?? context.signal,
+      () => (session?.canOpenUrls === true && session.version >= '2025-11-25' ? 'by_error' : 'no'),
+    )
+    const replies = await exchange(server, requested, undefined, live?.send).finally(() => {
+      for (const [name, controller] of calls)
+        if (session?.running.get(name) === controller) session.running.delete(name)
+    })
+    if (ending.hasEnded) return { kind: 'unauthenticated' }
+    // What was cancelled is not answered.
+    const answers = replies
+      .map(({ message }) => message)
+      .filter((message) => !('id' in message) || calls.get(JSON.stringify(message.id))?.signal.aborted !== true)
+    if (answers.length === 0) return { kind: 'accepted' }
+    const [first] = requested
+    const started = first?.method === 'initialize' ? await begin(principal, first, answers[0]) : undefined
+    return {
+      kind: 'body',
+      status: 200,
+      body: Array.isArray(body) ? answers : answers[0],
+      ...(started === undefined ? {} : { headers: { 'mcp-session-id': started.id } }),
+    }
+  }
+
+  /** A session for a client that has just agreed on a revision. Without one the client is served all the same. */
+  async function begin(
+    principal: AgentPrincipal,
+    request: JSONRPCRequest,
+    answer: JSONRPCMessage | undefined,
+  ): Promise<McpSession | undefined> {
+    const version = answer !== undefined && 'result' in answer ? answer.result['protocolVersion'] : undefined
+    if (typeof version !== 'string') return undefined
+    try {
+      return await mcpSessions.begin(principal, {
+        version,
+        canOpenUrls: declaresUrls(request.params?.['capabilities']),
+      })
+    } catch (error) {
+      log.warn({ err: error }, 'a client is served without a session')
+      return undefined
+    }
   }
 }
 
+/** `notifications/cancelled` ends the call it names; closing the connection does not, in these revisions. */
+function cancelNamed(session: McpSession | undefined, message: unknown): void {
+  if (!isJSONRPCNotification(message) || message.method !== 'notifications/cancelled') return
+  session?.running.get(JSON.stringify(message.params?.['requestId']))?.abort()
+}
+
+function subscriptionOf({ id, params }: JSONRPCRequest): Answer {
+  const notifications = params?.['notifications']
+  if (!isRecord(notifications))
+    return { kind: 'body', status: 200, body: rpcError(INVALID_PARAMS, 'notifications: must be an object', id) }
+  return { kind: 'subscription', id, toolsListChanged: notifications['toolsListChanged'] === true }
+}
+
+function tooManyStreams(response: ServerResponse): void {
+  response.setHeader('retry-after', '30')
+  sendRpcError(response, 429, SERVER_ERROR, 'Too many open streams')
+}
+
+/** Opens a stream with the first notice of an answer that is still being worked on; none, when there is no notice. */
+interface Live {
+  readonly stream: EventStream | undefined
+  readonly send: (message: unknown) => void
+}
+
+function createLive(response: ServerResponse, session: McpSession | undefined): Live {
+  let stream: EventStream | undefined
+  return {
+    get stream() {
+      return stream
+    },
+    send: (message) => {
+      if (response.destroyed && session === undefined) return
+      if (stream === undefined) {
+        stream = session === undefined ? createEventStream() : session.newStream()
+        stream.attach(response)
+      }
+      stream.send(message)
+    },
+  }
+}
+
+interface Authenticated {
+  readonly principal: AgentPrincipal
+  readonly expiresAt: Date
+}
+
+interface Headers {
+  readonly version: string | undefined
+  readonly method: string | undefined
+  readonly name: string | undefined
+}
+
+interface ServeContext {
+  readonly principal: AgentPrincipal
+  readonly session: McpSession | undefined
+  readonly live: Live | undefined
+  /** Aborts when the client goes away. */
+  readonly signal: AbortSignal
+}
+
+interface Subscription {
+  readonly kind: 'subscription'
+  readonly id: RequestId
+  readonly toolsListChanged: boolean
+}
+
 type Answer =
-  | { readonly kind: 'body'; readonly status: number; readonly body: unknown }
+  | {
+      readonly kind: 'body'
+      readonly status: number
+      readonly body: unknown
+      readonly headers?: Readonly<Record<string, string>>
+    }
+  | Subscription
   | { readonly kind: 'accepted' }
   | { readonly kind: 'unauthenticated' }
 
 function failed(status: number, code: number, message: string, id: string | number | null, data?: unknown): Answer {
   return { kind: 'body', status, body: rpcError(code, message, id, data) }
 }
-
-const rpcError = (code: number, message: string, id: string | number | null, data?: unknown) => ({
-  jsonrpc: '2.0',
-  error: { code, message, ...(data === undefined ? {} : { data }) },
-  id,
-})
 
 function statusOf({ message, isFromProtocol }: Reply): number {
   if (!('error' in message)) return 200
@@ -277,7 +486,7 @@ function requestIdOf(body: unknown): string | number | null {
 function holdsCredential(target: string): boolean {
   return CREDENTIAL.test(target) || (target.includes('%') && CREDENTIAL.test(decode(target)))
 }
-const CREDENTIAL = /pcs_|[?&](?:access_token|token|api_key|apikey|key|authorization)=/i
+const CREDENTIAL = /pcs_|poa_|por_|[?&](?:access_token|token|api_key|apikey|key|authorization)=/i
 function decode(target: string): string {
   try {
     return decodeURIComponent(target)
@@ -289,44 +498,18 @@ function decode(target: string): string {
 const single = (value: string | string[] | undefined): string | undefined =>
   Array.isArray(value) ? value.join(', ') : value
 
-/** JSON wherever the client takes it. Some send only one of the two types they should, or none. */
-function acceptedForm(accept: string | undefined): 'json' | 'stream' | undefined {
-  if (accept === undefined || accept === '') return 'json'
-  const types = accept.split(',').map((part) => (part.split(';')[0] ?? '').trim().toLowerCase())
-  if (types.some((type) => type === 'application/json' || type === 'application/*' || type === '*/*')) return 'json'
-  return types.includes('text/event-stream') || types.includes('text/*') ? 'stream' : undefined
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const ENVELOPE = 'io.modelcontextprotocol/protocolVersion'
+
+function hasEnvelope(body: unknown): boolean {
+  const params = isRecord(body) ? body['params'] : undefined
+  const meta = isRecord(params) ? params['_meta'] : undefined
+  return isRecord(meta) && meta[ENVELOPE] !== undefined
 }
 
-function sendJson(response: ServerResponse, status: number, body: unknown): void {
-  const text = serializeMessage(body)
-  response.writeHead(status, {
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(text),
-    'cache-control': 'no-store',
-  })
-  response.end(text)
-}
-
-function sendRpcError(response: ServerResponse, status: number, code: number, message: string): void {
-  // Whatever of the body was not read is not wanted, and would be taken for the next request.
-  if (!response.req.complete) response.setHeader('connection', 'close')
-  sendJson(response, status, rpcError(code, message, null))
-}
-
-/** The same answer as the only event of a stream. */
-function sendEvents(response: ServerResponse, status: number, body: unknown): void {
-  if (status !== 200) {
-    sendJson(response, status, body)
-    return
-  }
-  response.writeHead(200, {
-    'content-type': 'text/event-stream',
-    'cache-control': 'no-store, no-transform',
-    'x-accel-buffering': 'no',
-  })
-  const messages: unknown[] = Array.isArray(body) ? body : [body]
-  response.end(messages.map((message) => `event: message\ndata: ${JSON.stringify(message)}\n\n`).join(''))
-}
+const isInitialize = (body: unknown) => isRecord(body) && body['method'] === 'initialize'
 
 /** Answers for `/.well-known/oauth-protected-resource/mcp/{agentId}` (RFC 9728 §3). Public, so any page may read it. */
 export function sendProtectedResource(

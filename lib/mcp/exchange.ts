@@ -8,6 +8,7 @@
  * @module
  */
 import {
+  isJSONRPCNotification,
   PerRequestHTTPServerTransport,
   type JSONRPCMessage,
   type JSONRPCRequest,
@@ -37,8 +38,11 @@ class ExchangeTransport extends PerRequestHTTPServerTransport {
     return reply
   }
 
-  /** Only answers count: our tools send no notifications, and a stateless client could not be asked anything. */
+  /** Notices of progress, in their order, before the answer. Requests to the client do not exist here. */
+  onNotice: ((message: JSONRPCMessage) => void) | undefined
+
   override send(message: JSONRPCMessage): Promise<void> {
+    if (isJSONRPCNotification(message)) this.onNotice?.(message)
     if (('result' in message || 'error' in message) && message.id !== undefined) {
       this.#waiting.get(message.id)?.({ message, isFromProtocol: this.#isDispatching })
       this.#waiting.delete(message.id)
@@ -51,13 +55,16 @@ class ExchangeTransport extends PerRequestHTTPServerTransport {
  * Serves requests with a server made for them.
  *
  * @param classification  of a modern request; absent on the older leg
+ * @param onNotice  told of each notification before the answers
  */
 export async function exchange(
   server: McpServer,
   requests: readonly JSONRPCRequest[],
   classification?: MessageClassification,
+  onNotice?: (message: JSONRPCMessage) => void,
 ): Promise<Reply[]> {
   const transport = new ExchangeTransport({ classification: classification ?? { era: 'legacy' } })
+  transport.onNotice = onNotice
   await server.server.connect(transport)
   // Nothing is closed afterwards: server and transport hold no timer and no socket, and are forgotten together.
   return Promise.all(requests.map((request) => transport.deliver(request, classification)))

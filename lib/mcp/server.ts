@@ -9,14 +9,17 @@ import {
   ProtocolError,
   ProtocolErrorCode,
   SUPPORTED_PROTOCOL_VERSIONS,
+  type InputRequiredResult,
+  type RequestId,
+  type ServerContext as HandlerContext,
   type Tool,
 } from '@modelcontextprotocol/server'
 
-import type { ToolResult } from '../broker/call'
+import type { CallOptions, ToolResult } from '../broker/call'
 import { AppError } from '../errors'
 import type { Log } from '../log'
-import type { AgentPrincipal } from '../tenancy/principal'
 import type { ToolListing } from '../tools/registry'
+import type { AskedCall } from './connect'
 
 export const MODERN_VERSION = '2026-07-28'
 export const LEGACY_VERSIONS: readonly string[] = SUPPORTED_PROTOCOL_VERSIONS.filter(
@@ -35,7 +38,25 @@ const INSTRUCTIONS =
 /** What a server does for its one principal: the broker, bound to it. */
 export interface ServerBackend {
   list(): Promise<readonly ToolListing[]>
-  call(name: string, args: unknown): Promise<ToolResult>
+  call(name: string, args: unknown, request: RequestFacts): Promise<ToolResult>
+  /** The result that asks the user for an account this call lacks, when the client can be asked so. */
+  ask(
+    call: AskedCall,
+    result: ToolResult,
+    request: RequestFacts,
+    round: number,
+  ): Promise<InputRequiredResult | undefined>
+  /** What came of an earlier question. @returns a result when there is nothing to call any more, else the round */
+  resume(call: AskedCall, request: RequestFacts): Promise<{ readonly result?: ToolResult; readonly round: number }>
+}
+
+/** What a request says about itself beyond its parameters. */
+export interface RequestFacts {
+  readonly id: RequestId
+  readonly onProgress: CallOptions['onProgress']
+  readonly canOpenUrls: boolean
+  readonly state: unknown
+  readonly responses: Record<string, unknown> | undefined
 }
 
 export interface ServerContext {
@@ -43,25 +64,6 @@ export interface ServerContext {
   readonly log: Log
   /** Told when the session turned out to have ended: the whole request is then answered 401. */
   readonly onUnauthenticated: () => void
-}
-
-export function bindBackend(
-  broker: {
-    list(principal: AgentPrincipal): Promise<readonly ToolListing[]>
-    call(
-      principal: AgentPrincipal,
-      name: string,
-      args: unknown,
-      options: { readonly signal?: AbortSignal },
-    ): Promise<ToolResult>
-  },
-  principal: AgentPrincipal,
-  signal: AbortSignal,
-): ServerBackend {
-  return {
-    list: () => broker.list(principal),
-    call: (name, args) => broker.call(principal, name, args, { signal }),
-  }
 }
 
 export function createServer({ backend, log, onUnauthenticated }: ServerContext): McpServer {
@@ -77,15 +79,19 @@ export function createServer({ backend, log, onUnauthenticated }: ServerContext)
     jsonSchemaValidator: NO_VALIDATOR,
   })
   const { server } = mcp
-  // Stateless serving can deliver no change notices, so none are promised.
-  server.registerCapabilities({ tools: { listChanged: false } })
+  server.registerCapabilities({ tools: { listChanged: true } })
 
   server.setRequestHandler('tools/list', async ({ params }) => {
     if (params?.cursor !== undefined) throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'Invalid cursor')
     return { tools: toolsOf(await guarded(() => backend.list(), log)) }
   })
-  server.setRequestHandler('tools/call', async ({ params }) => {
-    const result = await guarded(() => backend.call(params.name, params.arguments), log)
+  server.setRequestHandler('tools/call', async ({ params }, context) => {
+    const call = { name: params.name, args: params.arguments }
+    const request = factsOf(context)
+    const { result: told, round } = await guarded(() => backend.resume(call, request), log)
+    const result = told ?? (await guarded(() => backend.call(call.name, call.args, request), log))
+    const question = await guarded(() => backend.ask(call, result, request, round), log)
+    if (question !== undefined) return question
     switch (result.kind) {
       case 'success':
         return { content: [{ type: 'text', text: result.text }], structuredContent: result.structured }
@@ -99,6 +105,30 @@ export function createServer({ backend, log, onUnauthenticated }: ServerContext)
     }
   })
   return mcp
+}
+
+const CAPABILITIES = 'io.modelcontextprotocol/clientCapabilities'
+
+function factsOf({ mcpReq }: HandlerContext): RequestFacts {
+  const progressToken = mcpReq._meta?.progressToken
+  return {
+    id: mcpReq.id,
+    canOpenUrls: declaresUrls((mcpReq.envelope as Record<string, unknown> | undefined)?.[CAPABILITIES]), // the SDK names no members
+    state: mcpReq.requestState(),
+    responses: mcpReq.inputResponses,
+    onProgress:
+      progressToken === undefined
+        ? undefined
+        : (progress) => {
+            void mcpReq.notify({ method: 'notifications/progress', params: { progressToken, progress } })
+          },
+  }
+}
+
+/** `elicitation: {}` means forms alone. */
+export function declaresUrls(capabilities: unknown): boolean {
+  const elicitation = isObject(capabilities) ? capabilities['elicitation'] : undefined
+  return isObject(elicitation) && isObject(elicitation['url'])
 }
 
 const serializedLists = new WeakMap<object, string>()
@@ -141,6 +171,7 @@ async function guarded<T>(work: () => Promise<T>, log: Log): Promise<T> {
   try {
     return await work()
   } catch (error) {
+    if (error instanceof ProtocolError) throw error
     if (error instanceof AppError && error.code === 'audit.unavailable')
       throw new ProtocolError(
         ProtocolErrorCode.InternalError,

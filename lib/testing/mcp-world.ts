@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -16,6 +17,9 @@ import { createEgress, type Egress } from '../egress/egress'
 import { newId, type AgentId, type ConnectionId, type PersonId, type TenantId } from '../ids'
 import { createLog } from '../log'
 import { createMcpEndpoint, sendProtectedResource } from '../mcp/endpoint'
+import type { Relay } from '../mcp/relay'
+import { createMcpState, newInstanceId } from '../mcp/state'
+import type { StreamLimits } from '../mcp/streams'
 import { createProviders } from '../providers/registry'
 import type { AccessToken, Refresher } from '../refresh/refresher'
 import { Secret } from '../secret'
@@ -151,6 +155,10 @@ export interface McpWorld {
 export async function createMcpWorld(
   options: Partial<Pick<BrokerDependencies, 'limits' | 'timeoutMs' | 'registry'>> & {
     readonly db?: TestDatabases
+    readonly keys?: McpKeys
+    readonly instanceId?: string
+    readonly relay?: Relay
+    readonly streamLimits?: StreamLimits
   } = {},
 ): Promise<McpWorld> {
   const db = options.db ?? (await createTestDatabases())
@@ -208,7 +216,16 @@ export async function createMcpWorld(
     log,
     ...options,
   })
-  const endpoint = createMcpEndpoint({ sessions, broker, publicUrl: origin, log })
+  const state = createMcpState({
+    appDb: db.app,
+    keys: options.keys ?? inMemoryKeys(),
+    clock,
+    log,
+    instanceId: options.instanceId ?? newInstanceId(),
+    ...(options.relay === undefined ? {} : { relay: options.relay }),
+    ...(options.streamLimits === undefined ? {} : { limits: options.streamLimits }),
+  })
+  const endpoint = createMcpEndpoint({ sessions, broker, state, publicUrl: origin, log })
   const metadata = '/.well-known/oauth-protected-resource/mcp/'
   server.on('request', (request: http.IncomingMessage, response: http.ServerResponse) => {
     const path = (request.url ?? '').split('?', 1)[0] ?? ''
@@ -294,6 +311,7 @@ export async function createMcpWorld(
       )
     },
     async close() {
+      state.close()
       server.closeAllConnections()
       server.close()
       await egress.close()
@@ -301,6 +319,22 @@ export async function createMcpWorld(
       await audit.close().catch(() => undefined) // a test may have closed it to take it away
       if (options.db === undefined) await db.close()
     },
+  }
+}
+
+export type McpKeys = Parameters<typeof createMcpState>[0]['keys']
+
+/** One key for each tenant, for as long as the object lives. */
+export function inMemoryKeys(): McpKeys {
+  const keys = new Map<string, Buffer>()
+  const keyOf = (tenantId: string) => {
+    const key = keys.get(tenantId) ?? randomBytes(32)
+    keys.set(tenantId, key)
+    return Buffer.from(key)
+  }
+  return {
+    current: (tenantId) => Promise.resolve({ version: 1, key: keyOf(tenantId) }),
+    at: (tenantId) => Promise.resolve(keyOf(tenantId)),
   }
 }
 

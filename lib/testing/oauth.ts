@@ -24,6 +24,7 @@ import { createOauthClients } from '../oauth-server/clients/clients'
 import { createOauthLimits } from '../oauth-server/limits'
 import { currentNetwork } from '../oauth-server/network'
 import { createOauthServer, type OauthServer } from '../oauth-server/oauth-server'
+import { createMcpState } from '../mcp/state'
 import { createProviders } from '../providers/registry'
 import { Secret } from '../secret'
 import { createAgentSessions, type AgentSessions } from '../tenancy/agent-sessions'
@@ -33,7 +34,7 @@ import { createToolRegistry } from '../tools/registry'
 import { createTestAudit } from './audit'
 import { createTestDatabases, type TestDatabases } from './database'
 import { createTestIdentity, type TestIdentity } from './identity'
-import { createScriptedTokens, startFakeProvider, type FakeProvider } from './mcp-world'
+import { createScriptedTokens, inMemoryKeys, startFakeProvider, type FakeProvider } from './mcp-world'
 
 /** What is published where. An address that is not here cannot be reached. */
 export type Hosted = Map<string, { status?: number; type?: string; body: unknown; headers?: Record<string, string> }>
