@@ -29,10 +29,11 @@ export interface RotationOptions {
   readonly version?: number
   /** Waits for a word before it goes on after each step. */
   readonly stepped?: boolean
-  /** `open`: which credentials, how many a second, and with which token each. */
-  readonly connections?: readonly (readonly [tenantId: string, connectionId: string])[]
+  /** `open`: how many a second. Which ones is the first message: too many for an argument. */
   readonly perSecond?: number
 }
+
+export type Connections = readonly (readonly [tenantId: string, connectionId: string])[]
 
 export type RotationReport =
   | { readonly ready: true }
@@ -109,7 +110,11 @@ async function main(): Promise<void> {
       log,
       onIntegrityAlarm: () => undefined,
     })
-    const all = (options.connections ?? []).map(([tenant, connection]): [TenantId, ConnectionId] => [
+    await report({ ready: true })
+    const connections = await new Promise<Connections>((resolve) => {
+      process.once('message', (message) => resolve((message as { connections: Connections }).connections)) // the test's own
+    })
+    const all = connections.map(([tenant, connection]): [TenantId, ConnectionId] => [
       brand<'tenant'>(tenant),
       brand<'connection'>(connection),
     ])
@@ -118,7 +123,6 @@ async function main(): Promise<void> {
     let slowestMs = 0
     const end = new AbortController()
     process.once('message', () => end.abort())
-    await report({ ready: true })
     const gapMs = 1_000 / (options.perSecond ?? 20)
     const startedAt = performance.now()
     while (!end.signal.aborted) {

@@ -456,8 +456,9 @@ describe('under load', () => {
       made.push(one)
       all.push(...one.connections.map((id): [string, string] => [one.tenantId, id]))
     }
-    opener = await world.run({ what: 'open', connections: all, perSecond: 20 })
+    opener = await world.run({ what: 'open', perSecond: 20 })
     await opener.receive((report): report is { ready: true } => 'ready' in report)
+    opener.send({ connections: all })
 
     const old = await world.kek.activeId()
     const stride = Math.max(1, Math.floor((shape.tenants / shape.kills) * 0.8))
