@@ -18,6 +18,7 @@ import { brand } from '@/lib/ids'
 import type { Log } from '@/lib/log'
 import type { Providers } from '@/lib/providers/client'
 import { createProviders } from '@/lib/providers/registry'
+import { createProviderApps, type ProviderApps } from '@/lib/refresh/provider-apps'
 import { createRefresher, type Refresher } from '@/lib/refresh/refresher'
 import { createCredentials, type Credentials } from '@/lib/vault/credential'
 import type { OnIntegrityAlarm } from '@/lib/vault/integrity'
@@ -45,6 +46,8 @@ export interface Core {
   readonly mirror: Mirror
   readonly spool: Spool
   readonly refresher: Refresher
+  /** Circuit and pace of each provider app, shared with the other processes. */
+  readonly providerApps: ProviderApps
   readonly onIntegrityAlarm: OnIntegrityAlarm
   /** Finishes refreshes and records under way, then lets go of databases and sockets. */
   close(): Promise<void>
@@ -104,7 +107,16 @@ export async function createCore(
   const usage = createUsage({ appDb, vaultDb, log })
   const credentials = createCredentials({ vaultDb, keys, mirror, usage, clock, log, onIntegrityAlarm })
   const spool = createSpool({ folder: path.join(config.dataDir, 'spool', 'refresh'), keys, onIntegrityAlarm, log })
-  const refresher = createRefresher({ vaultDb, credentials, mirror, providers, journal: spool, log })
+  const providerApps = createProviderApps({ vaultDb, appDb, clock, log })
+  const refresher = createRefresher({
+    vaultDb,
+    credentials,
+    mirror,
+    providers,
+    apps: providerApps,
+    journal: spool,
+    log,
+  })
 
   return {
     config,
@@ -125,10 +137,12 @@ export async function createCore(
     mirror,
     spool,
     refresher,
+    providerApps,
     onIntegrityAlarm,
     async close() {
       await refresher.drain()
       await credentials.settled()
+      await providerApps.settled()
       await usage.close()
       await audit.close()
       await egress.close()

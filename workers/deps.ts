@@ -20,14 +20,16 @@ import { webhookKeys } from '@/wiring/notifications'
 
 import { createDrainAudit } from './drain-audit'
 import { createReconcileCalls } from './reconcile-calls'
+import { createRefreshDue } from './refresh-due'
 import { createRetention } from './retention'
 
 const SCAN = 200
-const MAX_ROUNDS = 100
 
 export interface WorkerDeps {
   readonly queue: JobQueue
   readonly handlers: JobHandlers
+  /** Before the jobs under way are waited for: none of them begins anything new. */
+  stop(): Promise<void>
   close(): Promise<void>
 }
 
@@ -38,6 +40,7 @@ export function createWorkerDeps(core: Core): WorkerDeps {
   const watch = createConnectionWatch({ appDb, log })
   const digests = createDigests({ appDb })
   const retention = createRetention({ appDb, log })
+  const refreshDue = createRefreshDue(core)
 
   /** What needs no credential. Runs without keys too. */
   const always: JobHandlers = {
@@ -60,7 +63,8 @@ export function createWorkerDeps(core: Core): WorkerDeps {
 
   return {
     queue,
-    handlers: { ...always, ...whileReady(core, credentialHandlers(core, queue)) },
+    handlers: { ...always, ...whileReady(core, credentialHandlers(core, queue, refreshDue)) },
+    stop: refreshDue.stop,
     close: async () => {
       mailer.close()
       await queue.close()
@@ -80,7 +84,7 @@ function whileReady(core: Core, handlers: JobHandlers): JobHandlers {
 }
 
 /** What opens credentials. */
-function credentialHandlers(core: Core, queue: JobQueue): JobHandlers {
+function credentialHandlers(core: Core, queue: JobQueue, refreshDue: ReturnType<typeof createRefreshDue>): JobHandlers {
   const { log, refresher } = core
   const connections = createConnectionFlows(core, queue)
   const { appDb, audit: events, clock, config, egress } = core
@@ -95,10 +99,8 @@ function credentialHandlers(core: Core, queue: JobQueue): JobHandlers {
       for (const { tenantId, deliveryId } of await webhooks.due(SCAN))
         await queue.enqueue('deliverWebhook', { tenantId, deliveryId })
     }),
-    refreshDue: singly(async () => {
-      // Until nothing more is due: ten thousand may fall due in one minute.
-      for (let round = 0; round < MAX_ROUNDS; round += 1) if ((await refresher.refreshDue(SCAN)) < SCAN) break
-    }),
+    refreshDue: refreshDue.handlers.refreshDue,
+    tendApps: singly(refreshDue.handlers.tendApps),
     recoverAttempts: singly(async () => {
       const { replayed, recovered } = await refresher.recoverAbandoned()
       if (replayed + recovered > 0) log.info({ replayed, recovered }, 'refreshes of lost processes were taken over')

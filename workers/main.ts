@@ -44,7 +44,7 @@ async function main(): Promise<void> {
   const deps = createWorkerDeps(core)
   const workers = createWorkers({ config, log, handlers: deps.handlers })
   stop = async () => {
-    await workers.close()
+    await Promise.all([deps.stop(), workers.close()])
     await deps.close()
     await core.close()
   }

@@ -81,7 +81,6 @@ export const ACTIONS = {
   'provider_app.paused': { title: 'A provider refused our app, and its refreshes were paused', always: true },
   'provider_app.resumed': { title: 'A provider app is well again', always: true },
   'connection.idle': { title: 'A connection nobody uses is left to expire', always: true },
-  'connection.woken': { title: 'An unused connection was used again', always: true },
 
   'keys.rewrapped': { title: 'The workspace’s keys were wrapped under another key-encryption key', always: true },
   'keys.tenant_rotated': { title: 'The workspace got a new key', always: true },

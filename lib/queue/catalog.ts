@@ -38,6 +38,7 @@ export const JOBS = {
   findMail: scan(15_000),
   findRevocations: scan(15_000),
   refreshDue: scan(5_000),
+  tendApps: scan(60_000),
   recoverAttempts: scan(10_000),
   sweepConnections: scan(60_000),
   drainAudit: scan(5_000),

@@ -43,7 +43,8 @@ export interface WorkerLimits {
   readonly rescheduleMs: number
 }
 
-const LIMITS: WorkerLimits = { concurrency: { scans: 8, deliveries: 6 }, lockMs: 30_000, rescheduleMs: 60_000 }
+/** A schedule that was lost is set again within two of its intervals and two of these: for what is due, within a minute. */
+export const LIMITS: WorkerLimits = { concurrency: { scans: 8, deliveries: 6 }, lockMs: 30_000, rescheduleMs: 20_000 }
 const LANES = ['scans', 'deliveries'] as const satisfies readonly Lane[]
 
 export function createWorkers(deps: {

@@ -129,6 +129,8 @@ describe('the circuit that all processes share', () => {
     })
     expect(await tell(broken, 'weather')).toEqual({ incident: false })
     expect(await tell(broken, 'issued')).toEqual({ incident: false })
+    // Nobody can say whose trouble it is: not the connection's.
+    expect(await tell(broken, 'rejected')).toEqual({ incident: true })
     await broken.settled()
   })
 })

@@ -172,7 +172,8 @@ export function createProviderApps(deps: ProviderAppsDeps): ProviderApps {
           { err: error, provider: report.provider },
           'What a provider answered could not be shared with the other processes.',
         )
-        return { incident: false }
+        // When nobody can say whose trouble it is, it is not the connection's.
+        return { incident: report.outcome === 'rejected' }
       }
     },
 

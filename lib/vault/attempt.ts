@@ -90,6 +90,8 @@ export interface Attempts {
 }
 
 const YEAR_MS = 365 * 86_400_000
+/** Tokens that live shorter are renewed when a call needs one: kept fresh, they would never rest. */
+const SHORTEST_MS = 30_000
 
 export function createAttempts(deps: {
   readonly vaultDb: VaultDb
@@ -289,7 +291,7 @@ export async function storeTokens(
         refresh_expires_at = clock_timestamp() + ${refreshMs}::float8 * interval '1 millisecond',
         refresh_at = clock_timestamp() + ${dueMs}::float8 * interval '1 millisecond',
         granted_scopes = COALESCE(${tokens.grantedScopes === null ? null : [...tokens.grantedScopes]}::text[], granted_scopes),
-        lease_owner = NULL, lease_until = NULL, attempt_id = NULL, attempt_started_at = NULL,
+        lease_owner = NULL, lease_until = NULL, attempt_id = NULL, attempt_started_at = NULL, idle_since = NULL,
         unknown_outcomes = 0, maybe_spent = false, failures = 0, rejections = 0, first_rejection_at = NULL, rejected_at = NULL,
         updated_at = clock_timestamp()
      WHERE tenant_id = ${next.tenantId} AND connection_id = ${next.connectionId}`
@@ -310,10 +312,14 @@ export function lifetimes(
     return Number.isNaN(ms) ? 0 : Math.min(Math.max(ms, 0), YEAR_MS)
   }
   const accessMs = left(tokens.accessExpiresAt)
+  const refreshMs = left(tokens.refreshExpiresAt)
+  if (accessMs === null || tokens.refreshToken === null) return { accessMs, refreshMs, dueMs: null }
+  // What can be renewed no more after its refresh token's end is renewed before it.
+  const lifeMs = refreshMs !== null && refreshMs >= SHORTEST_MS ? Math.min(accessMs, refreshMs) : accessMs
   return {
     accessMs,
-    refreshMs: left(tokens.refreshExpiresAt),
+    refreshMs,
     // Half to four fifths of a lifetime, so that tokens made together are not refreshed together.
-    dueMs: accessMs === null || tokens.refreshToken === null ? null : accessMs * (0.5 + 0.3 * random()),
+    dueMs: lifeMs < SHORTEST_MS ? null : lifeMs * (0.5 + 0.3 * random()),
   }
 }

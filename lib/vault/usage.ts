@@ -2,6 +2,8 @@
  * When each credential was last used by a call, in both databases: the vault decides by it whom nobody needs kept fresh,
  * people see it. Calls only leave a note in memory; notes are written together, and of one connection once a minute.
  *
+ * What was left to expire because nobody used it is in the schedule again.
+ *
  * Nobody waits for this. A row that somebody holds is skipped and written with the next notes, so it cannot take part in a
  * deadlock with the locks that calls take.
  *
@@ -52,7 +54,7 @@ export function createUsage(deps: {
     const written = await appDb.tenant(
       tenantId,
       (tx) => tx.$queryRaw<{ id: string }[]>`
-        UPDATE connection SET last_used_at = clock_timestamp() WHERE tenant_id = ${tenantId} AND id IN (
+        UPDATE connection SET last_used_at = clock_timestamp(), idle_since = NULL, idle_reason = NULL WHERE tenant_id = ${tenantId} AND id IN (
           SELECT id FROM connection WHERE tenant_id = ${tenantId} AND id = ANY(${[...ids]}::text[])
            ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
         RETURNING id`,
@@ -61,7 +63,10 @@ export function createUsage(deps: {
     await vaultDb.tenant(
       tenantId,
       (tx) => tx.$executeRaw`
-        UPDATE credential SET last_used_at = clock_timestamp() WHERE tenant_id = ${tenantId} AND connection_id IN (
+        UPDATE credential SET last_used_at = clock_timestamp(), idle_since = NULL,
+            refresh_at = CASE WHEN idle_since IS NULL OR refresh_sealed IS NULL OR refresh_at IS NOT NULL THEN refresh_at
+              ELSE GREATEST(clock_timestamp(), issued_at + (access_expires_at - issued_at) * (0.5 + 0.3 * random())) END
+         WHERE tenant_id = ${tenantId} AND connection_id IN (
           SELECT connection_id FROM credential WHERE tenant_id = ${tenantId} AND connection_id = ANY(${[...done]}::text[])
            ORDER BY connection_id FOR NO KEY UPDATE)`,
     )
