@@ -603,7 +603,8 @@ export function createRefresher(deps: RefresherDeps): Refresher {
   function report(row: CredentialRow, tried: Tried, grantedScopes?: readonly string[] | null): void {
     const { tenantId, connectionId, generation } = row
     const floor = grantedScopes === undefined ? undefined : { generation, grantedScopes }
-    const event: RefreshEvent = { ...tried, at: row.updatedAt, generation }
+    // Before the state that it led to, also in a list whose instants are milliseconds.
+    const event: RefreshEvent = { ...tried, at: new Date(row.updatedAt.getTime() - 1), generation }
     inBackground(async () => {
       try {
         await mirror.report(tenantId, connectionId, {
