@@ -48,18 +48,22 @@ export interface TestProcess<Sent, Received> {
  * Starts the bundle; its standard streams are the test's.
  *
  * @param options.isQuiet  drops what it prints: for a process that is meant to die of an error
- * @param options.maxFileBytes  no file that it writes grows beyond this, as on a disk that is full
+ * @param options.maxFileBlocks  no file that it writes grows beyond so many blocks of half or one kilobyte, as on a disk
+ *   that is full
  */
 export function start<Sent extends object, Received>(
   file: string,
   argument: unknown,
-  options: { readonly isQuiet?: boolean; readonly maxFileBytes?: number } = {},
+  options: { readonly isQuiet?: boolean; readonly maxFileBlocks?: number } = {},
 ): TestProcess<Sent, Received> {
   const out = options.isQuiet === true ? 'ignore' : 'inherit'
   const limited =
-    options.maxFileBytes === undefined
+    options.maxFileBlocks === undefined
       ? {}
-      : { execPath: 'prlimit', execArgv: [`--fsize=${options.maxFileBytes}`, process.execPath] }
+      : {
+          execPath: '/bin/sh',
+          execArgv: ['-c', `ulimit -f ${options.maxFileBlocks} && exec "$0" "$@"`, process.execPath],
+        }
   const child = fork(file, [JSON.stringify(argument)], {
     stdio: ['ignore', out, out, 'ipc'],
     execArgv: [],

@@ -40,7 +40,7 @@ export interface RefreshWorld {
   /** An engine in this process, to look at what became of things, and to act as one more process would. */
   readonly here: Engine
   connection(): Promise<TestConnection>
-  spawn(extra?: Partial<DriverOptions>): Promise<Driver>
+  spawn(extra?: Partial<DriverOptions>, limits?: { readonly maxFileBlocks: number }): Promise<Driver>
   /** Ends every process that is left. */
   close(): Promise<void>
 }
@@ -132,8 +132,8 @@ export async function createRefreshWorld(settings: WorldOptions): Promise<Refres
         },
       }
     },
-    async spawn(extra = {}) {
-      const process: Driver['process'] = start(file, { ...options, ...extra } satisfies DriverOptions)
+    async spawn(extra = {}, limits) {
+      const process: Driver['process'] = start(file, { ...options, ...extra } satisfies DriverOptions, limits)
       const driver: Driver = {
         process,
         async ask(op, { tenantId, connectionId }, count = 1) {

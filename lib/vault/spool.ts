@@ -6,10 +6,11 @@
  *
  *     <folder>/<attempt id>.json    names tenant, connection, attempt and generation; the rest is sealed
  *     <folder>/<attempt id>.bad     could not be read; kept for an operator
+ *     <folder>/<attempt id>.room    proves for a moment that an answer would fit
  *
  * @module
  */
-import { readdir, rename, unlink } from 'node:fs/promises'
+import { readdir, rename, unlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
 import { z } from 'zod'
@@ -58,6 +59,9 @@ const tokensSchema = z.strictObject({
   scopes: z.array(z.string()).nullable(),
 })
 
+/** Two tokens of 8 kB and what surrounds them, in base64. */
+const LARGEST_BYTES = 32_768
+
 export function createSpool(deps: {
   readonly folder: string
   readonly keys: TenantKeys
@@ -66,15 +70,35 @@ export function createSpool(deps: {
 }): Spool {
   const { folder, keys, log } = deps
   const integrity = createIntegrity(deps)
-  const fileOf = (attemptId: string, suffix: 'json' | 'bad' = 'json'): string => {
+  const fileOf = (attemptId: string, suffix: 'json' | 'bad' | 'room' = 'json'): string => {
     // The id becomes part of a path.
     if (!isId('attempt', attemptId)) throw new AppError('internal', 'This is not an attempt.')
     return path.join(folder, `${attemptId}.${suffix}`)
   }
 
+  /** A folder that exists may still be read-only, or on a disk that is full: only a file of that size tells. */
+  const proveRoom = async (file: string): Promise<void> => {
+    try {
+      await privateFolder(folder)
+      try {
+        await writeFile(file, Buffer.alloc(LARGEST_BYTES), { mode: 0o600 })
+      } finally {
+        await unlink(file).catch(ignore('ENOENT', 'ENOTDIR'))
+      }
+    } catch (cause) {
+      throw new AppError(
+        'service.unavailable',
+        'Refreshed access cannot be kept safe at the moment. Try again later.',
+        {
+          cause,
+        },
+      )
+    }
+  }
+
   return {
     async prepare(answer) {
-      await privateFolder(folder)
+      await proveRoom(fileOf(answer.attemptId, 'room'))
       const { key } = await keys.current(answer.tenantId, 'spool')
       key.fill(0)
     },
