@@ -54,6 +54,7 @@ describe('the command', () => {
     const repository = path.resolve(import.meta.dirname, '..')
     cpSync(import.meta.dirname, path.join(project, 'launcher'), { recursive: true })
     mkdirSync(path.join(project, 'node_modules'))
+    mkdirSync(path.join(project, 'lib/providers/catalog'), { recursive: true })
     symlinkSync(path.join(repository, 'node_modules/esbuild'), path.join(project, 'node_modules/esbuild'))
     writeFileSync(path.join(project, 'package.json'), '{"type":"module"}')
     writeFileSync(path.join(project, 'package-lock.json'), '{"packages":{}}')
@@ -147,9 +148,34 @@ describe('the command', () => {
     },
   )
 
-  it('--full runs the long forms', async () => {
-    const { runs } = await npmTest({ args: ['--full'] })
+  it('--full runs the long forms, and the measurements that have a bound to hold', async () => {
+    mkdirSync(path.join(project, 'bench'), { recursive: true })
+    const seen = path.join(project, 'seen')
+    const bench = (name: string, code: number) =>
+      writeFileSync(
+        path.join(project, 'bench', name),
+        `import { appendFileSync } from 'node:fs'
+         appendFileSync(${JSON.stringify(seen)}, JSON.stringify({ name: '${name}', argv: [], env: process.env }) + '\\n')
+         console.log('the numbers of ${name}')
+         process.exit(${code})`,
+      )
+    bench('refresh-storm.mjs', 0)
+    bench('keys-rotation.mjs', 1)
+    bench('tools-call.mjs', 0)
+    const { runs, output, code } = await npmTest({ args: ['--full'] })
     for (const run of runs.filter(({ name }) => name === 'vitest' || name === 'playwright'))
       expect(run.env['PORTCULLIS_FULL']).toBe('1')
+    expect(runs.map(({ name }) => name).filter((name) => name.endsWith('.mjs'))).toEqual([
+      'keys-rotation.mjs',
+      'refresh-storm.mjs',
+    ])
+    for (const name of ['keys-rotation.mjs', 'refresh-storm.mjs']) expect(output).toContain(`the numbers of ${name}`)
+    expect(output).toMatch(/FAILED bench\/keys-rotation\.mjs/)
+    expect(output).toMatch(/ok {4} bench\/refresh-storm\.mjs/)
+    expect(code).toBe(1)
+    // And the short form leaves them alone.
+    const short = await npmTest()
+    expect(short.runs.some(({ name }) => name.endsWith('.mjs'))).toBe(false)
+    expect(short.code).toBe(0)
   })
 })

@@ -7,9 +7,12 @@
  * the last line counts tests, and everything else that failed as one each. The person's environment is not consulted:
  * a DATABASE_URL in the shell must never meet a test.
  *
+ * `--full` adds the long forms: tests read PORTCULLIS_FULL and run every combination in its real time, and the
+ * measurements of `bench/` that have a bound to hold are run, one after the other, on a machine that does nothing else.
+ *
  * @module
  */
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -25,8 +28,12 @@ import { countPlaywright, countVitest } from './test-report.mjs'
 const full = process.argv.includes('--full')
 const mayInstall = process.argv.includes('--install') || isSet(process.env['CI'])
 const MINUTE = 60_000
-const patience = full ? 4 : 1
+const patience = full ? 3 : 1
+/** The long forms end within this, whatever hangs. */
+const FULL_MS = 80 * MINUTE
 const began = Date.now()
+/** @param {number} ms  what a step may take @returns what is left for it */
+const within = (ms) => (full ? Math.max(MINUTE, Math.min(ms, began + FULL_MS - Date.now())) : ms)
 
 /** @type {{ title: string, reason: string, passed: number, failed: number, skipped: number }[]} */
 const results = []
@@ -106,7 +113,7 @@ function vitest(title, filters, env = {}) {
         `--outputFile.json=${report}`,
         ...filters,
       ],
-      { env: testEnvironment(env), timeoutMs: 12 * MINUTE * patience },
+      { env: testEnvironment(env), timeoutMs: within(12 * MINUTE * patience) },
     )
     return { ...countVitest(readFileIfAny(report), code), reason: tail(output, 80) }
   })
@@ -120,11 +127,29 @@ function playwright() {
       [bin('@playwright/test/cli.js'), 'test', '--reporter=line,json'],
       {
         env: testEnvironment({ PLAYWRIGHT_JSON_OUTPUT_NAME: report, PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD: '1' }),
-        timeoutMs: 12 * MINUTE * patience,
+        timeoutMs: within(12 * MINUTE * patience),
       },
     )
     return { ...countPlaywright(readFileIfAny(report), code), reason: tail(output, 80) }
   })
+}
+
+/** The measurements with a verdict of their own: their numbers are shown, and a number out of its bounds fails. */
+async function benches() {
+  const folder = join(ROOT, 'bench')
+  const files = existsSync(folder) ? readdirSync(folder).filter((name) => /^(?:refresh|keys)-.+\.mjs$/.test(name)) : []
+  for (const name of files.sort()) {
+    if (interrupted) return
+    await record(`bench/${name}`, async () => {
+      const { code, output } = await attempt(process.execPath, [join(folder, name)], {
+        env: testEnvironment(),
+        timeoutMs: within(20 * MINUTE),
+      })
+      if (code !== 0) throw new StepFailed(tail(output, 80))
+      process.stdout.write(`\n${tail(output, 40)}\n\n`)
+      return { passed: 1, failed: 0, skipped: 0 }
+    })
+  }
 }
 
 const scratch = mkdtempSync(join(tmpdir(), 'portcullis-npm-test-'))
@@ -169,6 +194,7 @@ async function main() {
   })
   if (!interrupted) await Promise.all(lanes.map((lane) => lane()))
   if (!interrupted) await playwright()
+  if (full) await benches()
 }
 
 /** @type {string | undefined} */
