@@ -322,6 +322,7 @@ export function createCredentials(deps: {
         },
       )
       onChange(to, change)
+      deps.usage?.touch(to.tenantId, to.connectionId) // whoever connects it again means to use it
       return { generation }
     },
 
