@@ -87,7 +87,7 @@ export function parseAnswer(definition: ProviderDefinition, answer: RawAnswer, n
 
 /** An undocumented word is logged, stored and branched on, so it must be one: not a sentence and not a token. */
 export function codeOf(error: string): string {
-  const isWord = error.length <= 48 && /^[A-Za-z]+([_.-][A-Za-z0-9]+)*$/.test(error)
+  const isWord = error.length <= 48 && /^[A-Za-z]+(_[A-Za-z0-9]+)*$/.test(error)
   return isWord && (error.match(/\d/g) ?? []).length <= 4 ? error : 'unknown_error'
 }
 

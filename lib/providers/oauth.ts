@@ -429,7 +429,9 @@ function failureOf(error: unknown): TokenFailure {
           ? 'connection_lost'
           : 'unreachable'
   if (!error.sent) return { kind: 'weather', code }
-  // Too much is an answer, of somebody; what is missing may have been one.
+  // Too much, or what nobody can unpack, is an answer of somebody; what is missing may have been one.
+  if (error.internal['phase'] === 'encoding')
+    return { kind: 'unknown_outcome', code: 'unreadable_answer', answered: true }
   return code === 'too_large' ? { kind: 'unknown_outcome', code, answered: true } : { kind: 'unknown_outcome', code }
 }
 

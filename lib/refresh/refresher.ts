@@ -30,7 +30,10 @@ import { judge, lostRotation, mayResend } from './policy'
 export interface RefreshingClient {
   readonly definition: { readonly refreshMode: RefreshMode }
   readonly app: { readonly key: string }
-  refresh(refreshToken: Secret, options: { readonly signal?: AbortSignal }): Promise<RefreshResult>
+  refresh(
+    refreshToken: Secret,
+    options: { readonly signal?: AbortSignal; readonly subject?: string },
+  ): Promise<RefreshResult>
 }
 
 export interface RefreshingProviders {
@@ -507,7 +510,7 @@ export function createRefresher(deps: RefresherDeps): Refresher {
   ): Promise<RefreshResult> {
     const lost = { kind: 'unknown_outcome', code: 'deadline' } as const
     const answer = client
-      .refresh(refreshToken, { signal: AbortSignal.timeout(timing.providerMs) })
+      .refresh(refreshToken, { signal: AbortSignal.timeout(timing.providerMs), subject: attempt.row.subject })
       .catch((error: unknown) => {
         log.error({ err: error, connectionId: attempt.connectionId }, 'A provider client failed while refreshing.')
         return { kind: 'unknown_outcome', code: 'client_failed' } as const
