@@ -160,11 +160,30 @@ describe('retention', () => {
       await tellOf(tx, ago)
     })
 
+    const artifact = (model: string, expiresAt: Date, consumedAt: Date | null = null) =>
+      db.adminQuery(
+        'app',
+        "INSERT INTO oauth_artifact (model, id_hash, payload, expires_at, consumed_at) VALUES ($1, $2, '{}', $3, $4)",
+        [model, randomBytes(32), expiresAt, consumedAt],
+      )
+    await artifact('AccessToken', ago(0.01))
+    await artifact('AccessToken', ago(-1))
+    // A token that was spent is remembered for a week, so that presenting it again is noticed.
+    await artifact('RefreshToken', ago(-20), ago(8))
+    await artifact('RefreshToken', ago(-20), ago(6))
+    await db.adminQuery(
+      'app',
+      "INSERT INTO oauth_client (id, kind, metadata, expires_at) VALUES ('cli_old', 'registered', '{}', $1), ('cli_new', 'registered', '{}', $2)",
+      [ago(2), ago(-1)],
+    )
+
     expect(await retain()).toEqual({
       emailTokens: 1,
       webSessions: 4,
       mails: 2,
       rateLimits: 1,
+      oauthArtifacts: 2,
+      oauthClients: 1,
       connectAttempts: 1,
       callArguments: 1,
       refreshEvents: 1,
