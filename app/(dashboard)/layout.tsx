@@ -2,6 +2,7 @@ import { cookies } from 'next/headers'
 import type { ReactNode } from 'react'
 
 import { DashboardFrame } from '@/app/(dashboard)/_components/dashboard-frame'
+import { readUnread } from '@/app/_data/notifications'
 import { requireViewer } from '@/app/_data/session'
 import { web } from '@/app/_data/web'
 import { isTheme, themeCookie } from '@/components/theme'
@@ -20,6 +21,7 @@ export default async function DashboardLayout({ children }: { children: ReactNod
       workspaces={viewer.workspaces.map(({ id, name }) => ({ id, name }))}
       theme={isTheme(theme) ? theme : 'system'}
       isSandbox={web().config.sandbox}
+      unread={await readUnread(viewer)}
     >
       {children}
     </DashboardFrame>

@@ -43,3 +43,11 @@ export async function listMembers({ tenantId, personId }: Viewer): Promise<Membe
     })
   })
 }
+
+/** Whether agents may say by name who can help with an account. */
+export async function readAgentsSeeOwnerNames({ tenantId }: Viewer): Promise<boolean> {
+  const row = await web().db.tenant(tenantId, (tx) =>
+    tx.tenant.findUnique({ where: { id: tenantId }, select: { agentsSeeOwnerNames: true } }),
+  )
+  return row?.agentsSeeOwnerNames ?? false
+}

@@ -201,6 +201,17 @@ const uses = {
       await page.getByRole('button', { name: 'Show session key' }).click()
     },
   },
+  'dialog-webhook': {
+    screen: 'webhooks-empty',
+    use: async (page) => {
+      await page.getByRole('button', { name: 'Add webhook' }).click()
+      await page.getByLabel('Address').fill('https://hooks.example.com/in')
+      await page.getByRole('dialog').getByRole('button', { name: 'Add webhook' }).click()
+      await page.getByText('Copy it now').waitFor()
+      await page.keyboard.press('Escape')
+      await page.getByText('Copy it now').waitFor()
+    },
+  },
   'login-refused': {
     screen: 'login',
     use: async (page) => {

@@ -23,11 +23,14 @@ import {
   googleScopes,
   mcpUrl,
   members,
+  notifications,
   providerApps,
   providers,
   refuse,
   sessions,
   toolGroups,
+  webhookActions,
+  webhooks,
 } from '@/app/_dev/samples'
 import { NowProvider } from '@/components/now'
 import { AccountSettings } from '@/components/pages/account-settings'
@@ -47,10 +50,12 @@ import { Home } from '@/components/pages/home'
 import { LinkUnusable, MagicLinkConfirm, VerifyEmailConfirm } from '@/components/pages/link-confirm'
 import { LoadFailed } from '@/components/pages/load-failed'
 import { LoginForm } from '@/components/pages/login-form'
+import { NotificationsList } from '@/components/pages/notifications-list'
 import { ResetConfirm, ResetRequest } from '@/components/pages/reset-forms'
 import { SessionsList, SessionsTable } from '@/components/pages/sessions-list'
 import { SignUpForm } from '@/components/pages/sign-up-form'
 import { DetailPageSkeleton, FormPageSkeleton, ListPageSkeleton } from '@/components/pages/skeletons'
+import { WebhookSettings } from '@/components/pages/webhook-settings'
 import { WorkspaceSettings } from '@/components/pages/workspace-settings'
 import { AppShell } from '@/components/shell/app-shell'
 import { AuthShell } from '@/components/shell/auth-shell'
@@ -324,7 +329,41 @@ const inside: Readonly<Record<string, ReactNode>> = {
     />
   ),
   workspace: (
-    <WorkspaceSettings name="Example" canRename members={members} providerApps={providerApps} onRename={accept} />
+    <WorkspaceSettings
+      name="Example"
+      canRename
+      members={members}
+      providerApps={providerApps}
+      agentsSeeOwnerNames
+      webhooks={<WebhookSettings {...webhookActions} webhooks={webhooks} />}
+      onRename={accept}
+      onShowNames={accept}
+    />
+  ),
+  'workspace-member': (
+    <WorkspaceSettings
+      name="Example"
+      canRename={false}
+      members={members}
+      providerApps="loading"
+      agentsSeeOwnerNames={false}
+      onRename={accept}
+      onShowNames={accept}
+    />
+  ),
+  'webhooks-empty': <WebhookSettings {...webhookActions} webhooks={[]} />,
+  notifications: (
+    <NotificationsList
+      rows={notifications}
+      unread={2}
+      mail={{ kind: 'kept', folder: '/var/lib/portcullis/mail' }}
+      onRead={() => undefined}
+      onReadAll={accept}
+      olderHref="?before=x"
+    />
+  ),
+  'notifications-empty': (
+    <NotificationsList rows={[]} unread={0} mail={{ kind: 'sent' }} onRead={() => undefined} onReadAll={accept} />
   ),
   'settings-loading': <FormPageSkeleton label="Loading settings" />,
 }
@@ -389,6 +428,7 @@ export function GalleryScreen({ name }: { name: string }) {
         ]}
         theme="system"
         isSandbox
+        unread={name === 'notifications' ? 2 : name === 'connections' ? 128 : 0}
         notReadyReason={name === 'connections-error' ? 'the key file is missing.' : undefined}
         onSwitchWorkspace={() => undefined}
         onSignOut={() => undefined}

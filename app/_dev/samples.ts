@@ -6,7 +6,9 @@ import type { BrowserSession } from '@/components/pages/account-settings'
 import type { ProviderOffer } from '@/components/pages/connect-provider'
 import type { ConnectionDetailData } from '@/components/pages/connection-detail'
 import type { ConnectionSummary, HistoryLine, ScopeLine } from '@/components/pages/connection-types'
+import type { NotificationRow } from '@/components/pages/notifications-list'
 import type { SessionRow } from '@/components/pages/sessions-list'
+import type { DeliveryRow, WebhookRow } from '@/components/pages/webhook-settings'
 import type { Member, ProviderAppStatus } from '@/components/pages/workspace-settings'
 import type { CallsBucket } from '@/components/ui/chart'
 
@@ -535,3 +537,101 @@ export const providerApps: readonly ProviderAppStatus[] = [
   },
   { provider: 'slack', name: 'Slack', status: 'sandbox', redirectUri: 'http://localhost:3000/connect/callback/slack' },
 ]
+
+export const notifications: readonly NotificationRow[] = [
+  {
+    id: 'ntf_4',
+    kind: 'reauthorization_required',
+    title: 'The GitHub account “ann-hoffmann” has to be connected again',
+    body: 'Agents cannot use it until then. The reason: it answered that the permission it gave has expired or was withdrawn. Connect it again; permissions and agents stay as they are.',
+    href: '/connections/con_1',
+    provider: 'github',
+    at: ago(4),
+    isRead: false,
+  },
+  {
+    id: 'ntf_3',
+    kind: 'degraded',
+    title:
+      'The Google account “ann.hoffmann+a-very-long-address-that-does-not-end@research.example.com” is not being renewed',
+    body: 'Google does not answer when the access is renewed. It is tried again and again, and you hear of it when that is not enough. Agents may find the account unusable until then.',
+    href: '/connections/con_2',
+    provider: 'google',
+    at: ago(40),
+    isRead: false,
+  },
+  {
+    id: 'ntf_2',
+    kind: 'recovered',
+    title: 'The Slack account “Ann (Example)” works again',
+    body: 'Its access was renewed. There is nothing to do.',
+    href: '/connections/con_3',
+    provider: 'slack',
+    at: ago(26 * 60),
+    isRead: true,
+  },
+  {
+    id: 'ntf_1',
+    kind: 'webhook_disabled',
+    title: 'Nothing is sent to hooks.example.com any more',
+    body: 'Deliveries were stopped because it failed for days. Repair the receiver, then add the address again.',
+    href: '/settings',
+    provider: undefined,
+    at: ago(20 * 24 * 60),
+    isRead: true,
+  },
+]
+
+const delivery: DeliveryRow = {
+  id: 'dlv_1',
+  isTest: false,
+  itemCount: 12,
+  status: 'delivered',
+  attempts: 1,
+  at: ago(3),
+  nextAt: undefined,
+  lastStatus: 204,
+  lastError: undefined,
+}
+
+export const webhooks: readonly WebhookRow[] = [
+  {
+    id: 'whk_1',
+    url: 'https://hooks.example.com/services/T000/B000/portcullis',
+    disabledReason: undefined,
+    failingSince: undefined,
+    deliveries: [delivery, { ...delivery, id: 'dlv_2', isTest: true, at: ago(60) }],
+  },
+  {
+    id: 'whk_2',
+    url: `https://pager.example.org/${'long/'.repeat(14)}inbound`,
+    disabledReason: undefined,
+    failingSince: ago(120),
+    deliveries: [
+      {
+        ...delivery,
+        id: 'dlv_3',
+        status: 'queued',
+        attempts: 3,
+        nextAt: ago(-10),
+        lastStatus: 307,
+        lastError: 'redirect',
+      },
+      { ...delivery, id: 'dlv_4', isTest: true, status: 'queued', attempts: 0, lastStatus: undefined },
+    ],
+  },
+  {
+    id: 'whk_3',
+    url: 'https://old.example.net/in',
+    disabledReason: 'gone',
+    failingSince: ago(24 * 60),
+    deliveries: [{ ...delivery, id: 'dlv_5', status: 'failed', lastStatus: 410, lastError: 'gone' }],
+  },
+]
+
+export const webhookActions = {
+  onRetry: () => undefined,
+  onCreate: give('whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw0000000000w='),
+  onTest: accept,
+  onDelete: accept,
+} as const

@@ -1,7 +1,8 @@
 'use client'
 
 import { CircleAlert, CircleCheck, CircleSlash, FlaskConical } from 'lucide-react'
-import type { SyntheticEvent } from 'react'
+import { useId } from 'react'
+import type { ReactNode, SyntheticEvent } from 'react'
 
 import type { Action } from '@/components/action'
 import { SettingsNav } from '@/components/pages/settings-nav'
@@ -17,6 +18,7 @@ import { Input } from '@/components/ui/input'
 import { PageHeader } from '@/components/ui/page-header'
 import { ProviderMark } from '@/components/ui/provider-mark'
 import { Loading, SkeletonRows } from '@/components/ui/skeleton'
+import { Switch } from '@/components/ui/switch'
 import { Time } from '@/components/ui/time'
 import { useToast } from '@/components/ui/toast'
 import { textField, useAction } from '@/components/use-action'
@@ -54,15 +56,22 @@ export function WorkspaceSettings({
   canRename,
   members,
   providerApps,
+  agentsSeeOwnerNames,
+  webhooks,
   onRetryProviders,
   onRename,
+  onShowNames,
 }: {
   name: string
   canRename: boolean
   members: readonly Member[]
   providerApps: readonly ProviderAppStatus[] | 'loading' | 'failed'
+  agentsSeeOwnerNames: boolean
+  /** Who may not see them gets none. */
+  webhooks?: ReactNode
   onRetryProviders?: (() => void) | undefined
   onRename: Action<{ name: string }>
+  onShowNames: Action<{ agentsSeeOwnerNames: boolean }>
 }) {
   const action = useAction(onRename)
   const toast = useToast()
@@ -130,6 +139,8 @@ export function WorkspaceSettings({
             </ul>
           </CardBody>
         </Card>
+        <NamesForAgents isOn={agentsSeeOwnerNames} canChange={canRename} onChange={onShowNames} />
+        {webhooks}
         <Card>
           <CardHeader
             title="Provider apps"
@@ -139,6 +150,47 @@ export function WorkspaceSettings({
         </Card>
       </div>
     </>
+  )
+}
+
+/** What an agent may say when an account is stuck. */
+function NamesForAgents({
+  isOn,
+  canChange,
+  onChange,
+}: {
+  isOn: boolean
+  canChange: boolean
+  onChange: Action<{ agentsSeeOwnerNames: boolean }>
+}) {
+  const action = useAction(onChange)
+  const id = useId()
+  return (
+    <Card>
+      <CardHeader title="What agents are told" />
+      <CardBody className="space-y-3">
+        {action.error === undefined ? null : <Alert tone="danger" title={action.error.message} />}
+        <div className="flex items-start justify-between gap-4">
+          <div className="min-w-0">
+            <label htmlFor={id} className="font-medium">
+              Whom to ask, by name
+            </label>
+            <p id={`${id}-hint`} className="mt-0.5 max-w-prose text-sm text-pretty text-muted">
+              When an account stops working, its agent is told what happened and where to put it right. With this it may
+              also say who connected the account: the name, never the e-mail address.
+              {canChange ? null : ' Only owners and admins may change this.'}
+            </p>
+          </div>
+          <Switch
+            id={id}
+            checked={isOn}
+            disabled={!canChange || action.pending}
+            aria-describedby={`${id}-hint`}
+            onCheckedChange={(agentsSeeOwnerNames) => void action.run({ agentsSeeOwnerNames })}
+          />
+        </div>
+      </CardBody>
+    </Card>
   )
 }
 

@@ -5,6 +5,7 @@ import Link from 'next/link'
 import type { ReactNode } from 'react'
 
 import { NotReadyBanner, SandboxBanner } from '@/components/shell/banner'
+import { NotificationBell, unreadWords } from '@/components/shell/bell'
 import { BottomNav } from '@/components/shell/bottom-nav'
 import { BrandMark } from '@/components/shell/brand'
 import { Sidebar } from '@/components/shell/sidebar'
@@ -26,6 +27,8 @@ export interface AppShellProps {
   readonly isSandbox: boolean
   /** Public reason why the gateway is not ready; undefined when it is. */
   readonly notReadyReason?: string | undefined
+  /** How many notifications the person has not read. */
+  readonly unread?: number | undefined
   readonly onSwitchWorkspace?: ((id: string) => void) | undefined
   readonly onSignOut: () => void
   readonly children: ReactNode
@@ -39,6 +42,7 @@ export function AppShell({
   theme,
   isSandbox,
   notReadyReason,
+  unread = 0,
   onSwitchWorkspace,
   onSignOut,
   children,
@@ -46,8 +50,13 @@ export function AppShell({
   return (
     <div className="flex min-h-dvh">
       <SkipLink />
+      {/* Said once when the number changes, whichever of the two bells is in sight. */}
+      <p role="status" aria-live="polite" className="sr-only">
+        {unread === 0 ? '' : unreadWords(unread)}
+      </p>
       <Sidebar
         switcher={<WorkspaceSwitcher current={workspace} workspaces={workspaces} onSwitch={onSwitchWorkspace} />}
+        bell={<NotificationBell unread={unread} className="md:size-9" />}
         footer={
           <div className="space-y-2">
             <ThemeToggle theme={theme} className="flex" />
@@ -66,6 +75,7 @@ export function AppShell({
             <span className="sr-only">Workspace: </span>
             {workspace.name}
           </p>
+          <NotificationBell unread={unread} />
           <Link href={accountHref} aria-label="Your account" className="grid size-10 place-items-center rounded-full">
             <Avatar name={person.name} />
           </Link>

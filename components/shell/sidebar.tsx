@@ -9,15 +9,16 @@ import { Brand } from '@/components/shell/brand'
 import { isCurrent, navItems } from '@/components/shell/nav'
 
 /** Navigation from 1024 px up. */
-export function Sidebar({ switcher, footer }: { switcher: ReactNode; footer: ReactNode }) {
+export function Sidebar({ switcher, bell, footer }: { switcher: ReactNode; bell: ReactNode; footer: ReactNode }) {
   const pathname = usePathname()
   return (
     <aside className="hidden w-60 shrink-0 border-r border-line bg-surface lg:block">
       <div className="sticky top-0 flex h-dvh flex-col">
-        <div className="px-4 pt-4 pb-3">
+        <div className="flex items-center justify-between gap-2 py-3 pr-3 pl-4">
           <Link href="/" className="inline-flex rounded-md" aria-label="Portcullis, home">
             <Brand />
           </Link>
+          {bell}
         </div>
         <div className="px-3 pb-3">{switcher}</div>
         <nav aria-label="Main" className="min-h-0 flex-1 overflow-y-auto px-3">

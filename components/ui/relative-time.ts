@@ -19,7 +19,7 @@ export function formatAbsolute(iso: string): string | undefined {
 }
 
 /** `14 Mar 2026`. */
-function formatDay(at: Date): string {
+export function formatDay(at: Date): string {
   return `${at.getUTCDate()} ${months[at.getUTCMonth()] ?? ''} ${at.getUTCFullYear()}`
 }
 

@@ -26,7 +26,7 @@ describe('an agent whose account is in trouble', () => {
     const transport = new StreamableHTTPClientTransport(new URL(agent.url), {
       requestInit: { headers: { authorization: `Bearer ${agent.key}` } },
     })
-    await client.connect(transport as Parameters<Client['connect']>[0]) // the SDK's own class, typed without exact optionals
+    await client.connect(transport)
     return () => client.close()
   })
 

@@ -1,5 +1,5 @@
 /**
- * Workspaces: made with their first owner, found by id, renamed. The slug is for people and addresses; no decision reads it.
+ * Workspaces: made with their first owner, found by id, changed. The slug is for people and addresses; no decision reads it.
  *
  * @module
  */
@@ -20,6 +20,13 @@ export interface Tenant {
   readonly slug: string
   readonly createdAt: Date
   readonly isDisabled: boolean
+  /** Whether an agent that is stuck may be told the name of the person who can help. */
+  readonly agentsSeeOwnerNames: boolean
+}
+
+export interface TenantChange {
+  readonly name?: string | undefined
+  readonly agentsSeeOwnerNames?: boolean | undefined
 }
 
 const MAX_SLUG = 40
@@ -88,7 +95,8 @@ export interface Tenants {
   create(input: { readonly name: string; readonly owner?: PersonId; readonly actor: AuditActor }): Promise<Tenant>
   /** The principal's own workspace. */
   load(principal: MemberPrincipal): Promise<Tenant>
-  rename(principal: MemberPrincipal, name: string): Promise<Tenant>
+  /** Changes what is given. */
+  update(principal: MemberPrincipal, change: TenantChange): Promise<Tenant>
   /** Every workspace: for the operator at the machine. */
   list(): Promise<readonly Tenant[]>
 }
@@ -99,7 +107,14 @@ export function createTenants(deps: { readonly appDb: AppDb; readonly events: Re
     const row = await tx.tenant.findUnique({ where: { id } })
     return row === null
       ? undefined
-      : { id, name: row.name, slug: row.slug, createdAt: row.createdAt, isDisabled: row.disabledAt !== null }
+      : {
+          id,
+          name: row.name,
+          slug: row.slug,
+          createdAt: row.createdAt,
+          isDisabled: row.disabledAt !== null,
+          agentsSeeOwnerNames: row.agentsSeeOwnerNames,
+        }
   }
   const load = async (tx: AppTx, id: TenantId): Promise<Tenant> => {
     const tenant = await read(tx, id)
@@ -118,15 +133,21 @@ export function createTenants(deps: { readonly appDb: AppDb; readonly events: Re
       return appDb.tenant(principal.tenantId, (tx) => load(tx, principal.tenantId))
     },
 
-    rename: async (principal, name) => {
+    update: async (principal, { name, agentsSeeOwnerNames }) => {
       checkPermission(principal, 'workspace.update')
       return appDb.tenant(principal.tenantId, async (tx) => {
-        await tx.tenant.updateMany({ where: { id: principal.tenantId }, data: { name } })
+        const data = {
+          ...(name === undefined ? {} : { name }),
+          ...(agentsSeeOwnerNames === undefined ? {} : { agentsSeeOwnerNames }),
+        }
+        if (Object.keys(data).length === 0) return load(tx, principal.tenantId)
+        await tx.tenant.updateMany({ where: { id: principal.tenantId }, data })
         await events.event(tx, {
           tenantId: principal.tenantId,
           action: 'workspace.updated',
           actor: actorOf(principal),
           targetId: principal.tenantId,
+          detail: data,
           network: principal.network,
         })
         return load(tx, principal.tenantId)

@@ -4,6 +4,7 @@ import { useEffect, useState } from 'react'
 import type { ReactNode } from 'react'
 
 import { isRecord, send, text } from '@/app/_client/request'
+import { UnreadProvider, useUnreadCount } from '@/app/_client/unread'
 import { AppShell } from '@/components/shell/app-shell'
 import type { SignedInPerson } from '@/components/shell/user-menu'
 import type { WorkspaceChoice } from '@/components/shell/workspace-switcher'
@@ -19,6 +20,7 @@ export function DashboardFrame({
   workspaces,
   theme,
   isSandbox,
+  unread,
   children,
 }: {
   person: SignedInPerson
@@ -26,10 +28,13 @@ export function DashboardFrame({
   workspaces: readonly WorkspaceChoice[]
   theme: Theme
   isSandbox: boolean
+  /** As the page's server counted. */
+  unread: number
   children: ReactNode
 }) {
   const toast = useToast()
   const notReadyReason = useNotReadyReason()
+  const count = useUnreadCount(unread)
   const signOut = async () => {
     try {
       const result = await send('POST', '/signin/sign-out', {}, (body) => text(body, 'next'))
@@ -57,18 +62,21 @@ export function DashboardFrame({
     }
   }
   return (
-    <AppShell
-      person={person}
-      workspace={workspace}
-      workspaces={workspaces}
-      theme={theme}
-      isSandbox={isSandbox}
-      notReadyReason={notReadyReason}
-      onSwitchWorkspace={(id) => void switchWorkspace(id)}
-      onSignOut={() => void signOut()}
-    >
-      {children}
-    </AppShell>
+    <UnreadProvider onCount={count.set}>
+      <AppShell
+        person={person}
+        workspace={workspace}
+        workspaces={workspaces}
+        theme={theme}
+        isSandbox={isSandbox}
+        notReadyReason={notReadyReason}
+        unread={count.unread}
+        onSwitchWorkspace={(id) => void switchWorkspace(id)}
+        onSignOut={() => void signOut()}
+      >
+        {children}
+      </AppShell>
+    </UnreadProvider>
   )
 }
 

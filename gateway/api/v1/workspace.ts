@@ -7,7 +7,13 @@ import type { Tenants } from '@/lib/tenancy/tenants'
 import { time } from '../fields'
 import { defineRoute, idParam, type AnyRoute } from '../route'
 
-const tenant = z.object({ id: z.string(), name: z.string(), slug: z.string(), createdAt: time })
+const tenant = z.object({
+  id: z.string(),
+  name: z.string(),
+  slug: z.string(),
+  createdAt: time,
+  agentsSeeOwnerNames: z.boolean(),
+})
 const role = z.enum(['owner', 'admin', 'member', 'auditor'])
 const member = z.object({ personId: z.string(), email: z.string(), name: z.string(), role, joinedAt: time })
 
@@ -41,11 +47,14 @@ export function workspaceRoutes({
       id: 'workspace.update',
       method: 'PATCH',
       path: '/api/v1/workspace',
-      summary: 'Renames the workspace.',
+      summary: 'Changes the name of the workspace, or whether its agents are told whom to ask by name.',
       permission: 'workspace.update',
-      body: z.strictObject({ name: z.string().min(1).max(80) }),
+      body: z.strictObject({
+        name: z.string().min(1).max(80).optional(),
+        agentsSeeOwnerNames: z.boolean().optional(),
+      }),
       response: tenant,
-      handle: ({ principal, body }) => tenants.rename(principal, body.name),
+      handle: ({ principal, body }) => tenants.update(principal, body),
     }),
     defineRoute({
       id: 'member.list',

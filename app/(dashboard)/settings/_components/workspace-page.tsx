@@ -3,6 +3,7 @@
 import { useRouter } from 'next/navigation'
 
 import { useCatalogue } from '@/app/_client/catalogue'
+import { WebhooksSection } from '@/app/(dashboard)/settings/_components/webhooks-section'
 import { LiveRefresh } from '@/app/_client/live'
 import { send } from '@/app/_client/request'
 import { WorkspaceSettings, type Member } from '@/components/pages/workspace-settings'
@@ -10,10 +11,14 @@ import { WorkspaceSettings, type Member } from '@/components/pages/workspace-set
 export function WorkspacePage({
   name,
   canRename,
+  canManageWebhooks,
+  agentsSeeOwnerNames,
   members,
 }: {
   name: string
   canRename: boolean
+  canManageWebhooks: boolean
+  agentsSeeOwnerNames: boolean
   members: readonly Member[]
 }) {
   const router = useRouter()
@@ -25,6 +30,13 @@ export function WorkspacePage({
         name={name}
         canRename={canRename}
         members={members}
+        agentsSeeOwnerNames={agentsSeeOwnerNames}
+        webhooks={canManageWebhooks ? <WebhooksSection /> : undefined}
+        onShowNames={async (change) => {
+          const result = await send('PATCH', '/api/v1/workspace', change, () => undefined)
+          if (result.ok) router.refresh()
+          return result
+        }}
         providerApps={
           state.kind === 'ready'
             ? state.catalogue.providers.map((provider) => ({
