@@ -77,11 +77,18 @@ beforeAll(async () => {
     mkdirSync(path.dirname(path.join(project, file)), { recursive: true })
     writeFileSync(path.join(project, file), text)
   }
+  for (const played of ['google', 'github', 'slack']) mkdirSync(path.join(project, 'sandbox', played))
   for (const name of readdirSync(path.join(repository, 'node_modules'))) {
     const target = path.join(project, 'node_modules', name)
     if (!name.startsWith('.') && !existsSync(target)) symlinkSync(path.join(repository, 'node_modules', name), target)
   }
-  const take = ['launcher', 'tsconfig.json', 'prisma/app/migrations', 'prisma/vault/migrations']
+  const take = [
+    'launcher',
+    'lib/providers/catalog',
+    'tsconfig.json',
+    'prisma/app/migrations',
+    'prisma/vault/migrations',
+  ]
   const leaves = ['config', 'errors', 'secret', 'db/bootstrap', 'db/migrate', 'db/migrate-main']
   for (const file of [...take, ...leaves.map((leaf) => `lib/${leaf}.ts`)])
     cpSync(path.join(repository, file), path.join(project, file), { recursive: true })

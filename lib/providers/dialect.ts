@@ -113,7 +113,11 @@ export function revokeByRfc7009({
   }
 }
 
-/** RFC 6749 §2.3.1 as providers read it: id and secret as they are. */
+/**
+ * The app in the header (RFC 6749 §2.3.1). Form-encoded as the URL standard does it, which leaves `-`, `.` and `_` alone:
+ * Notion's ids are UUIDs and it does not decode them.
+ */
 export function basicAuth({ clientId, clientSecret }: Pick<RevocationRequest, 'clientId' | 'clientSecret'>): string {
-  return `Basic ${Buffer.from(`${clientId}:${clientSecret.reveal()}`).toString('base64')}`
+  const encoded = (text: string) => new URLSearchParams({ '': text }).toString().slice(1)
+  return `Basic ${Buffer.from(`${encoded(clientId)}:${encoded(clientSecret.reveal())}`).toString('base64')}`
 }

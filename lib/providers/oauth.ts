@@ -26,6 +26,7 @@ import type {
   TokenFailure,
 } from './client'
 import type { ProviderDefinition } from './definition'
+import { basicAuth } from './dialect'
 import { claimsOf, isObject, parseObject, textAt, type Json } from './json'
 import { canonicalScopes } from './scopes'
 import type { TokenSet } from './token-set'
@@ -74,7 +75,9 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
       app.clientId,
       { [oc.clockSkew]: Math.round((clock.now().getTime() - Date.now()) / 1000) },
       definition.clientAuth === 'basic'
-        ? oc.ClientSecretBasic(clientSecret.reveal())
+        ? (_server, _client, _body, headers) => {
+            headers.set('authorization', basicAuth({ clientId: app.clientId, clientSecret }))
+          }
         : oc.ClientSecretPost(clientSecret.reveal()),
     )
     // eslint-disable-next-line @typescript-eslint/no-deprecated -- not deprecated but marked to be noticed; whether a plain address may be used is decided by egress, origin by origin
