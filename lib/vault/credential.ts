@@ -361,7 +361,11 @@ export function createCredentials(deps: {
       return { ...facts, accessToken }
     },
 
-    openRefreshToken: (row) => openSecret(row, 'refresh_token'),
+    async openRefreshToken(row) {
+      // A row is whole or it is refused: a refresh would send the provider a request and wipe the traces away.
+      if (row.accessSealed !== null) (await openToken(row, 'access_token')).fill(0)
+      return openSecret(row, 'refresh_token')
+    },
     refuseRollback: (row, minGeneration) => refuseRollback(integrity, row, minGeneration),
 
     async setState(tenantId, connectionId, to, { reason, cause = 'request', actor = SYSTEM, revoke }) {
