@@ -7,9 +7,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 
+import { newId } from '../../lib/ids'
 import type { Role } from '../../lib/tenancy/principal'
 import { portcullis, type CommandResult } from './cli'
 import { READS, startConnected, type Connected } from './connected'
+import { withDatabase } from './database'
 import type { Actor, Recorded, RoleActor, Send } from './sweep/checks'
 import { createVisitor, redeemTicket, signIn, type Visitor } from './visitor'
 
@@ -124,7 +126,28 @@ async function recordOwners(connected: Connected, tenantId: string, apiKeyId: st
     ['key', apiKeyId],
     ['cal', call?.callId ?? ''],
     ['aud', call?.id ?? ''],
+    ['whk', await recordWebhook(owner)],
+    ['ntf', await recordNotification(connected, tenantId)],
   ])
+}
+
+/** An address that leads nowhere. */
+async function recordWebhook(owner: Visitor): Promise<string> {
+  const answer = await owner.send('/api/v1/webhooks', { json: { url: 'https://hooks.invalid/sweep' } })
+  return (answer.json() as Named).id
+}
+
+/** What the worker would have written had something happened. */
+async function recordNotification({ owner, product }: Connected, tenantId: string): Promise<string> {
+  const id = newId('notification')
+  const { id: personId } = (await owner.send('/api/v1/account')).json() as Named
+  await withDatabase(product.dataDir, 'portcullis', (query) =>
+    query(
+      "INSERT INTO notification (tenant_id, id, person_id, kind, label) VALUES ($1, $2, $3, 'webhook_disabled', 'hooks.invalid')",
+      [tenantId, id, personId],
+    ),
+  )
+  return id
 }
 
 /** Signs the owner in a second time. @returns the id of that web session, which is not the one in use */
