@@ -88,7 +88,7 @@ function check(title, args) {
   return record(title, async () => {
     const { code, output } = await attempt(process.execPath, args, {
       env: buildEnvironment({ NO_COLOR: '1' }),
-      timeoutMs: 8 * MINUTE,
+      timeoutMs: 15 * MINUTE,
     })
     if (code !== 0) throw new StepFailed(tail(output, 60))
     return undefined
@@ -113,7 +113,7 @@ function vitest(title, filters, env = {}) {
         `--outputFile.json=${report}`,
         ...filters,
       ],
-      { env: testEnvironment(env), timeoutMs: within(12 * MINUTE * patience) },
+      { env: testEnvironment(env), timeoutMs: within(20 * MINUTE * patience) },
     )
     return { ...countVitest(readFileIfAny(report), code), reason: tail(output, 80) }
   })
@@ -127,7 +127,7 @@ function playwright() {
       [bin('@playwright/test/cli.js'), 'test', '--reporter=line,json'],
       {
         env: testEnvironment({ PLAYWRIGHT_JSON_OUTPUT_NAME: report, PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD: '1' }),
-        timeoutMs: within(12 * MINUTE * patience),
+        timeoutMs: within(20 * MINUTE * patience),
       },
     )
     return { ...countPlaywright(readFileIfAny(report), code), reason: tail(output, 80) }
