@@ -28,8 +28,8 @@ import {
 } from './support/sweep/checks'
 import { withDatabase } from './support/database'
 import { missingId, operationsOf, type Operation } from './support/sweep/operations'
-import { createVisitor, type Visitor } from './support/visitor'
-import { anotherSession, byKey, startWorkspaces, type Workspaces } from './support/workspaces'
+import { createVisitor, type SendOptions, type Visitor } from './support/visitor'
+import { anotherSession, beginAuthorization, byKey, startWorkspaces, type Workspaces } from './support/workspaces'
 
 /**
  * Every page, route handler, REST operation and gateway path there is on disk, called as nobody, as the owner of another
@@ -51,6 +51,8 @@ const PUBLIC = [
   { path: '/readyz', because: 'probes have no account' },
   { path: '/signin/', because: 'steps of signing in; each asks for a secret of its own and takes no id' },
   { path: '/.well-known/oauth-protected-resource/mcp/', because: 'RFC 9728: how a client without a session finds out' },
+  { path: '/.well-known/oauth-authorization-server', because: 'RFC 8414: the same for everybody' },
+  { path: '/.well-known/openid-configuration', because: 'answers 404 to whoever looks for what this is not' },
   { path: '/robots.txt', because: 'a static file' },
   { path: '/icon.svg', because: 'a static file' },
 ] as const
@@ -59,6 +61,7 @@ const PUBLIC = [
 const SWEPT: Readonly<Record<string, string>> = {
   '/api/v1/': 'every operation of the document',
   '/mcp/': 'an agent’s URL opens to its own session and to nothing else',
+  '/oauth/': 'a request for an agent is seen and answered by whoever began it and may, and by nobody else',
   '/connect/': 'consent starts for whoever is signed in and may connect, and renews nobody else’s connection',
 }
 
@@ -84,6 +87,8 @@ const SEGMENTS: Readonly<Record<string, string>> = {
   callId: 'cal',
   recordId: 'aud',
   attemptId: 'cat',
+  // The page holds nothing of the request it is about, so any text will do; who may ask about it is tried at the gateway.
+  uid: 'agt',
 }
 
 let world: Workspaces
@@ -356,6 +361,59 @@ test('consent starts for whoever is signed in and may connect, and renews nobody
   ])
     expect((await world.stranger.send(path)).headers.location).toBe('/connections/result?problem=unknown_link')
   expect((await world.stranger.send('/connect/__proto__', { json: {} })).status).toBe(404)
+})
+
+test('a request for an agent is seen and answered by whoever began it and may, and by nobody else', async () => {
+  const { owner, stranger } = world
+  const agent = world.recorded.get('agt') ?? ''
+  const { uid, cookies } = await beginAuthorization(world.connected.product.url, owner, agent)
+  const consent = (id: string) => `/oauth/authorize/${id}/consent`
+  const nothing = [...uid].reverse().join('')
+
+  // Without the cookie of the browser it began in it is not there, for whoever asks, whatever they want of it.
+  for (const [who, visitor] of [
+    ['nobody', nobody()],
+    ['a stranger', stranger],
+    ['a member', world.people.member],
+  ] as const)
+    for (const json of [undefined, { decision: 'deny' }, { decision: 'approve', proof: 'x'.repeat(43) }]) {
+      const ask = (id: string) => visitor.send(consent(id), json === undefined ? {} : { json })
+      const [a, b] = [await ask(uid), await ask(nothing)]
+      expect(a.status, who).toBe(404)
+      expect(difference(comparable(a, uid), comparable(b, nothing)), who).toBeUndefined()
+    }
+
+  // With the cookie, at the same browser: signed out there is nobody to ask; who may not have the agent learns nothing of it.
+  const carried = Object.entries(cookies).map(([name, value]) => `${name}=${value}`)
+  const asWith = (visitor: Visitor | undefined, options: SendOptions = {}) => {
+    const cookie = visitor === undefined ? carried : [...carried, cookieOf(visitor)]
+    return nobody().send(consent(uid), { ...options, headers: { cookie: cookie.join('; ') } })
+  }
+  expect((await asWith(undefined)).status).toBe(401)
+  const toStranger = await asWith(stranger)
+  expect(toStranger.json()).toMatchObject({ kind: 'refused', reason: 'no_access' })
+  expect(namesOf(toStranger, world.recorded)).toEqual([])
+  const toAuditor = await asWith(world.people.auditor)
+  expect(toAuditor.json()).toMatchObject({ kind: 'refused', reason: 'role' })
+  expect(namesOf(toAuditor, world.recorded)).toEqual([])
+
+  const shown = (await asWith(owner)).json() as { kind: string; proof: string } // the gateway's own answer
+  expect(shown.kind).toBe('ask')
+  const approve = { decision: 'approve', proof: shown.proof }
+  // What was shown to the owner is nobody else's to approve; nor may another site's page, or a word that was made up.
+  for (const who of [stranger, world.people.auditor, world.people.member])
+    expect((await asWith(who, { json: approve })).status).toBe(403)
+  expect((await asWith(owner, { json: approve, sameOrigin: false })).status).toBe(403)
+  expect((await asWith(owner, { json: { ...approve, proof: 'x'.repeat(43) } })).status).toBe(403)
+  for (const json of [null, [], 1, {}, { decision: 'approve' }, { decision: ['deny'] }, { ...approve, extra: 1 }])
+    expect((await asWith(owner, { json })).status).toBe(400)
+
+  // Who returns must be who agreed.
+  expect((await asWith(owner, { json: approve })).json()).toEqual({ next: `/oauth/authorize/${uid}` })
+  const back = (visitor: Visitor) =>
+    nobody().send(`/oauth/authorize/${uid}`, { headers: { cookie: [...carried, cookieOf(visitor)].join('; ') } })
+  const strangers = await back(stranger)
+  expect([strangers.status, strangers.headers.location]).toEqual([400, undefined])
 })
 
 test('steps of signing in belong to our own pages and are no way around them', async () => {

@@ -23,6 +23,7 @@ import { createGatewayDeps, type GatewayDeps } from './deps'
 import type { Readiness } from './health'
 import type { RouteFamily } from './http'
 import { createMcpRoutes, createMcpRuntime, type McpRuntime } from './mcp'
+import { openOauth } from './oauth'
 import { createWebProxy } from './proxy'
 import { createGatewayServer } from './server'
 import { createSignInRoutes } from './signin'
@@ -41,7 +42,7 @@ async function main(): Promise<void> {
     publicUrlIsLoopback: config.publicUrlIsLoopback,
     trustedProxies: config.trustedProxies,
     allowUpgrade: config.development,
-    families: routeFamilies(deps, mcp),
+    families: [...routeFamilies(deps, mcp), await openOauth(deps)],
     web:
       config.webOrigin === undefined
         ? undefined

@@ -52,7 +52,7 @@ export async function openOauth(deps: GatewayDeps): Promise<RouteFamily> {
   const oauth = await createOauthServer({
     ...core,
     publicUrl: config.publicUrl,
-    keyFile: path.join(config.dataDir, 'oauth-keys.json'),
+    keyFile: path.join(config.dataDir, 'oauth', 'keys.json'),
     clients,
     personOf: async (request) => (await authenticator.session({ cookie: request.headers.cookie }))?.personId,
     preview: createAccessPreview({ appDb, registry }),

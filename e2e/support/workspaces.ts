@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 
@@ -127,6 +128,7 @@ async function recordOwners(connected: Connected, tenantId: string, apiKeyId: st
     ['cal', call?.callId ?? ''],
     ['aud', call?.id ?? ''],
     ['whk', await recordWebhook(owner)],
+    ['cli', await recordClient(owner)],
     ['ntf', await recordNotification(connected, tenantId)],
   ])
 }
@@ -135,6 +137,47 @@ async function recordOwners(connected: Connected, tenantId: string, apiKeyId: st
 async function recordWebhook(owner: Visitor): Promise<string> {
   const answer = await owner.send('/api/v1/webhooks', { json: { url: 'https://hooks.invalid/sweep' } })
   return (answer.json() as Named).id
+}
+
+/** An application that people of the workspace sign in with. */
+async function recordClient(owner: Visitor): Promise<string> {
+  const answer = await owner.send('/api/v1/oauth-clients', {
+    json: { name: 'Sweep', redirectUris: ['https://client.invalid/callback'] },
+  })
+  return (answer.json() as Named).id
+}
+
+/**
+ * A client asks for an agent in this visitor's browser, as far as the consent page.
+ *
+ * @returns the request's id and the cookies that tie it to the browser
+ */
+export async function beginAuthorization(
+  url: string,
+  visitor: Visitor,
+  agentId: string,
+): Promise<{ readonly uid: string; readonly cookies: Readonly<Record<string, string>> }> {
+  const redirectUri = 'http://127.0.0.1:33418/callback'
+  const registered = await createVisitor(url).send('/oauth/register', {
+    json: { client_name: 'Sweep', redirect_uris: [redirectUri], token_endpoint_auth_method: 'none' },
+  })
+  const { client_id: clientId } = registered.json() as { client_id: string } // RFC 7591 §3.2.1
+  const query = new URLSearchParams({
+    response_type: 'code',
+    client_id: clientId,
+    redirect_uri: redirectUri,
+    code_challenge: createHash('sha256').update(newId('request')).digest('base64url'),
+    code_challenge_method: 'S256',
+    resource: `${url}/mcp/${agentId}`,
+  })
+  // A browser of its own, so that the visitor's keeps nothing of it.
+  const browser = createVisitor(url)
+  const answer = await browser.send(`/oauth/authorize?${query.toString()}`, {
+    headers: { cookie: [...visitor.cookies].map(([name, value]) => `${name}=${value}`).join('; ') },
+  })
+  const uid = /^\/consent\/([\w-]+)$/.exec(answer.headers.location ?? '')?.[1]
+  if (uid === undefined) throw new Error(`the request answered ${answer.status}: ${answer.body}`)
+  return { uid, cookies: Object.fromEntries(browser.cookies) }
 }
 
 /** What the worker would have written had something happened. */

@@ -14,6 +14,7 @@ import { apiKeyRoutes } from './v1/api-keys'
 import { catalogueRoutes } from './v1/catalogue'
 import { connectionRoutes } from './v1/connections'
 import { notificationRoutes, type MailPath } from './v1/notifications'
+import { oauthClientRoutes } from './v1/oauth-clients'
 import { profileRoutes } from './v1/profiles'
 import { sessionRoutes } from './v1/sessions'
 import { workspaceRoutes } from './v1/workspace'
@@ -34,6 +35,7 @@ export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
     ...agentRoutes(deps),
     ...profileRoutes(deps),
     ...sessionRoutes({ ...deps, publicUrl }),
+    ...oauthClientRoutes({ ...deps, publicUrl }),
     ...activityRoutes(core),
     ...apiKeyRoutes(deps),
     ...notificationRoutes({ ...deps, mailPath: mailPathOf(core.config) }),

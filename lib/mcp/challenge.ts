@@ -28,15 +28,12 @@ export function challenge(publicUrl: string, agentId: string | undefined, error?
 
 /**
  * Protected resource metadata of an agent's endpoint. The same for every well-formed agent id, so that nobody learns
- * which exist.
- *
- * `authorization_servers` is absent as long as there is none: the member is optional (RFC 9728 §2), clients that send a
- * session key in the header need no authorization server, and one that is named but answers 404 leads others into a
- * failing flow.
+ * which exist. `resource` is, letter for letter, the URL that clients are given: they compare it with the one they used.
  */
 export function protectedResource(publicUrl: string, agentId: string): Record<string, unknown> {
   return {
     resource: `${publicUrl}/mcp/${agentId}`,
+    authorization_servers: [publicUrl],
     resource_name: 'Portcullis agent',
     bearer_methods_supported: ['header'],
     scopes_supported: SCOPES.split(' '),

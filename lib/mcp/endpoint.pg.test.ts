@@ -308,13 +308,14 @@ describe('the MCP endpoint', () => {
       expect(world.provider.seen).toEqual([])
     })
 
-    it('publishes metadata that names no authorization server as long as there is none', async () => {
+    it('publishes metadata that names this origin as the authorization server, for agents that do not exist too', async () => {
       const unknown = newId('agent')
       for (const id of [agent.id, unknown]) {
         const response = await fetch(`${world.origin}/.well-known/oauth-protected-resource/mcp/${id}`)
         expect(response.headers.get('access-control-allow-origin')).toBe('*')
         expect(await response.json()).toEqual({
           resource: `${world.origin}/mcp/${id}`,
+          authorization_servers: [world.origin],
           resource_name: 'Portcullis agent',
           bearer_methods_supported: ['header'],
           scopes_supported: ['mcp:read', 'mcp:write'],

@@ -125,7 +125,8 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
     response.setHeader('www-authenticate', challenge(publicUrl, agentId, error))
     sendJson(response, 401, {
       error: error ?? 'unauthorized',
-      error_description: 'Send a session key of this agent in the Authorization header, as a bearer token.',
+      error_description:
+        'Send an access token or a session key of this agent in the Authorization header, as a bearer token.',
     })
   }
 
