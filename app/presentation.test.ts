@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
 
-import { clientSnippets, serverName, sessionKeyVariable } from '@/components/pages/client-snippets'
 import { isCurrent } from '@/components/shell/nav'
 import { formatAbsolute, formatRelative } from '@/components/ui/relative-time'
 
@@ -30,33 +29,6 @@ describe('times for people', () => {
   test('the exact time is in UTC whatever the zone of server or browser', () => {
     expect(formatAbsolute('2026-03-14T10:21:05+01:00')).toBe('2026-03-14 09:21:05 UTC')
   })
-})
-
-describe('client snippets', () => {
-  const url = 'https://gate.example/mcp/agt_1'
-
-  test('never put a credential into a URL, and name the key only by its variable or a placeholder', () => {
-    for (const snippet of clientSnippets(url, 'Claude')) {
-      expect(snippet.code).toContain(url)
-      expect(snippet.code).not.toContain(`${url}?`)
-      expect(snippet.code).not.toMatch(/pcs_/)
-      expect(snippet.code.includes(sessionKeyVariable) || snippet.code.includes('<your session key>')).toBe(true)
-    }
-  })
-
-  test('configuration files are valid JSON', () => {
-    const files = clientSnippets(url, 'Claude').filter(({ id }) => id === 'cursor' || id === 'mcp-remote')
-    expect(files).toHaveLength(2)
-    for (const file of files) expect(JSON.parse(file.code)).toHaveProperty('mcpServers')
-  })
-
-  test.each(['"; rm -rf ~ #', '$(id)', '`id`', 'Ann’s agent', '  ', '…', 'a'.repeat(200)])(
-    'an agent named %j breaks out of no shell command',
-    (name) => {
-      expect(serverName(name)).toMatch(/^portcullis(-[a-z0-9]+)*$/)
-      expect(serverName(name).length).toBeLessThanOrEqual(43)
-    },
-  )
 })
 
 test('a page below a destination marks it as current, a neighbour with the same beginning does not', () => {

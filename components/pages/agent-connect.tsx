@@ -5,7 +5,8 @@ import { useState } from 'react'
 import type { SyntheticEvent } from 'react'
 
 import type { ValueAction } from '@/components/action'
-import { clientSnippets, sessionKeyVariable } from '@/components/pages/client-snippets'
+import { sessionKeyVariable } from '@/components/clients/guide'
+import { ClientGuides } from '@/components/pages/client-guides'
 import { Alert } from '@/components/ui/alert'
 import { Button } from '@/components/ui/button'
 import { Card, CardBody, CardHeader } from '@/components/ui/card'
@@ -15,7 +16,6 @@ import { Field } from '@/components/ui/field'
 import { Input } from '@/components/ui/input'
 import { SecretOnce } from '@/components/ui/secret-once'
 import { Select } from '@/components/ui/select'
-import { Tabs, TabsContent, TabsList, TabsTrigger } from '@/components/ui/tabs'
 import { Time } from '@/components/ui/time'
 import { textField, useAction } from '@/components/use-action'
 
@@ -34,65 +34,58 @@ export interface AgentConnectProps {
   readonly mcpUrl: string
   readonly isAgentEnabled: boolean
   readonly canIssue: boolean
+  /** The guide to show first. */
+  readonly client?: string | undefined
   readonly onIssue: ValueAction<IssueSessionInput, IssuedSession>
 }
 
-/** The three things a client needs: the URL, a key, and where to put them. */
-export function AgentConnect({ agentName, mcpUrl, isAgentEnabled, canIssue, onIssue }: AgentConnectProps) {
-  const snippets = clientSnippets(mcpUrl, agentName)
+/** What a client needs: the URL, and for those that cannot sign in a key. */
+export function AgentConnect({ agentName, mcpUrl, isAgentEnabled, canIssue, client, onIssue }: AgentConnectProps) {
   return (
     <div className="grid grid-cols-1 items-start gap-6 xl:grid-cols-[1fr_22rem]">
       <div className="min-w-0 space-y-6">
         <Card>
-          <CardHeader title="1. The agent’s URL" description="One per agent. It is an address, not a secret." />
+          <CardHeader
+            title="The agent’s URL"
+            description="One per agent. It is an address, not a secret. A client that can sign in needs nothing else."
+          />
           <CardBody>
             <CodeBlock code={mcpUrl} what="agent URL" isWrapping />
           </CardBody>
         </Card>
         <Card>
+          <CardHeader title="Your client" description="Pick yours and follow the steps." />
+          <CardBody>
+            <ClientGuides mcpUrl={mcpUrl} agentName={agentName} client={client} />
+          </CardBody>
+        </Card>
+      </div>
+      <div className="min-w-0 space-y-6">
+        <Card>
           <CardHeader
-            title="2. A session key"
-            description="What the agent holds instead of your accounts. It goes into the Authorization header, never into a URL."
+            title="A session key"
+            description="For clients that cannot sign in. It goes into the Authorization header, never into a URL."
           />
           <CardBody>
             <IssueSession agentName={agentName} isAgentEnabled={isAgentEnabled} canIssue={canIssue} onIssue={onIssue} />
           </CardBody>
         </Card>
         <Card>
-          <CardHeader title="3. Your client" description="Pick yours and copy." />
-          <CardBody className="pt-2 md:pt-2">
-            <Tabs defaultValue="claude-code">
-              <TabsList aria-label="Client" className="md:-mx-5 md:px-5">
-                {snippets.map((snippet) => (
-                  <TabsTrigger key={snippet.id} value={snippet.id}>
-                    {snippet.label}
-                  </TabsTrigger>
-                ))}
-              </TabsList>
-              {snippets.map((snippet) => (
-                <TabsContent key={snippet.id} value={snippet.id} className="space-y-3 pt-4">
-                  <CodeBlock code={snippet.code} title={snippet.title} what={`${snippet.label} configuration`} />
-                  <p className="text-sm text-muted">{snippet.note}</p>
-                </TabsContent>
-              ))}
-            </Tabs>
+          <CardHeader title="Good to know" />
+          <CardBody>
+            <ul className="list-disc space-y-2 pl-4 text-sm text-muted marker:text-line-strong">
+              <li>The agent sees only the tools you ticked, and none whose account is missing.</li>
+              <li>
+                Keep a key in an environment variable such as{' '}
+                <code className="font-mono text-[0.9em] wrap-anywhere">{sessionKeyVariable}</code>, not in a file that
+                is shared.
+              </li>
+              <li>Revoking a session or disabling the agent is in force at the next call.</li>
+              <li>A client does not get through? The Doctor tab shows what it sent and what it was told.</li>
+            </ul>
           </CardBody>
         </Card>
       </div>
-      <Card>
-        <CardHeader title="Good to know" />
-        <CardBody>
-          <ul className="list-disc space-y-2 pl-4 text-sm text-muted marker:text-line-strong">
-            <li>The agent sees only the tools you ticked, and none whose account is missing.</li>
-            <li>
-              Keep the key in an environment variable such as{' '}
-              <code className="font-mono text-[0.9em] wrap-anywhere">{sessionKeyVariable}</code>, not in a file that is
-              shared.
-            </li>
-            <li>Revoking a session or disabling the agent is in force at the next call.</li>
-          </ul>
-        </CardBody>
-      </Card>
     </div>
   )
 }
@@ -104,7 +97,12 @@ const lifetimes = [
   { value: '90', label: '90 days' },
 ] as const
 
-export function IssueSession({ agentName, isAgentEnabled, canIssue, onIssue }: Omit<AgentConnectProps, 'mcpUrl'>) {
+export function IssueSession({
+  agentName,
+  isAgentEnabled,
+  canIssue,
+  onIssue,
+}: Omit<AgentConnectProps, 'mcpUrl' | 'client'>) {
   const [isOpen, setOpen] = useState(false)
   const [issued, setIssued] = useState<IssuedSession>()
   const action = useAction(onIssue)

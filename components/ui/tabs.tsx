@@ -30,6 +30,24 @@ export function TabsTrigger({ className, ...props }: ComponentProps<typeof Radix
   )
 }
 
+/** Tabs that are many: they wrap, so that all can be seen at once. */
+export function ChoiceList({ className, ...props }: ComponentProps<typeof Radix.List>) {
+  return <Radix.List className={cn('flex flex-wrap gap-2', className)} {...props} />
+}
+
+export function ChoiceTrigger({ className, ...props }: ComponentProps<typeof Radix.Trigger>) {
+  return (
+    <Radix.Trigger
+      className={cn(
+        'inline-flex min-h-10 items-center rounded-lg border border-line px-3 text-sm font-medium text-muted transition-colors hover:border-line-strong hover:text-ink',
+        'data-[state=active]:border-accent data-[state=active]:bg-accent-soft data-[state=active]:text-accent-ink',
+        className,
+      )}
+      {...props}
+    />
+  )
+}
+
 export function TabsContent({ className, ...props }: ComponentProps<typeof Radix.Content>) {
   return <Radix.Content className={cn('pt-5', className)} {...props} />
 }

@@ -25,7 +25,7 @@ export default async function Agent({
   const viewer = await requireViewer()
   const agent = await findAgent(viewer, (await params).agentId)
   if (agent === undefined) notFound()
-  const wanted = (await searchParams)['tab']
+  const { tab: wanted, client } = await searchParams
   const tab = tabs.find((one) => one === wanted) ?? 'tools'
   return (
     <AgentPage
@@ -40,12 +40,22 @@ export default async function Agent({
       tab={tab}
       canManage={isPermitted(viewer.role, 'agent.disable')}
     >
-      <TabBody viewer={viewer} agent={agent} tab={tab} />
+      <TabBody viewer={viewer} agent={agent} tab={tab} client={typeof client === 'string' ? client : undefined} />
     </AgentPage>
   )
 }
 
-async function TabBody({ viewer, agent, tab }: { viewer: Viewer; agent: AgentFacts; tab: Tab }) {
+async function TabBody({
+  viewer,
+  agent,
+  tab,
+  client,
+}: {
+  viewer: Viewer
+  agent: AgentFacts
+  tab: Tab
+  client: string | undefined
+}) {
   switch (tab) {
     case 'tools':
       return (
@@ -65,6 +75,7 @@ async function TabBody({ viewer, agent, tab }: { viewer: Viewer; agent: AgentFac
           mcpUrl={agent.mcpUrl}
           isAgentEnabled={agent.isEnabled}
           canIssue={isPermitted(viewer.role, 'session.issue')}
+          client={client}
         />
       )
     case 'sessions':

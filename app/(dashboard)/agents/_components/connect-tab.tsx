@@ -12,12 +12,14 @@ export function ConnectTab({
   mcpUrl,
   isAgentEnabled,
   canIssue,
+  client,
 }: {
   agentId: string
   agentName: string
   mcpUrl: string
   isAgentEnabled: boolean
   canIssue: boolean
+  client?: string | undefined
 }) {
   const router = useRouter()
   const [, startTransition] = useTransition()
@@ -27,6 +29,7 @@ export function ConnectTab({
       mcpUrl={mcpUrl}
       isAgentEnabled={isAgentEnabled}
       canIssue={canIssue}
+      client={client}
       onIssue={async ({ label, lifetimeDays }) => {
         const result = await send(
           'POST',
