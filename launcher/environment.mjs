@@ -67,17 +67,21 @@ const PRODUCT = [
   'LOG_LEVEL',
 ]
 
-/** The providers of this version: a folder each. @type {readonly string[]} */
-export const PROVIDERS = readdirSync(new URL('../lib/providers/catalog', import.meta.url), { withFileTypes: true })
-  .filter((entry) => entry.isDirectory())
-  .map((entry) => entry.name)
-  .sort()
+/** @returns {readonly string[]} the providers of this version: a folder each */
+export function providerNames() {
+  return readdirSync(new URL('../lib/providers/catalog', import.meta.url), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort()
+}
 
 /** The app of each provider. */
-const PROVIDER_APPS = PROVIDERS.flatMap((name) => {
-  const prefix = name.toUpperCase().replaceAll('-', '_')
-  return [`${prefix}_CLIENT_ID`, `${prefix}_CLIENT_SECRET`]
-})
+function providerApps() {
+  return providerNames().flatMap((name) => {
+    const prefix = name.toUpperCase().replaceAll('-', '_')
+    return [`${prefix}_CLIENT_ID`, `${prefix}_CLIENT_SECRET`]
+  })
+}
 
 /** How the AWS SDK finds its credentials. For those who open credentials, and only where AWS KMS holds the keys. */
 const AWS = [
@@ -174,7 +178,7 @@ export function environmentOf(name, facts) {
     case 'gateway':
       return {
         ...common,
-        ...pick(from, [...PRODUCT, ...PROVIDER_APPS, 'METRICS_PORT']),
+        ...pick(from, [...PRODUCT, ...providerApps(), 'METRICS_PORT']),
         ...engine(facts),
         PORT: String(facts.port),
         WEB_ORIGIN: `http://127.0.0.1:${facts.webPort}`,
@@ -182,7 +186,7 @@ export function environmentOf(name, facts) {
         NEXTAUTH_SECRET: facts.nextAuthSecret,
       }
     case 'worker':
-      return { ...common, ...pick(from, [...PRODUCT, ...PROVIDER_APPS]), ...engine(facts) }
+      return { ...common, ...pick(from, [...PRODUCT, ...providerApps()]), ...engine(facts) }
     case 'sandbox':
       return { ...common, ...pick(from, ['SANDBOX_PUBLIC_URL']) }
   }

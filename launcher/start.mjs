@@ -33,7 +33,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 
 import { build, watchBundles } from './build.mjs'
-import { environmentOf, loadEnvFile, PROVIDERS } from './environment.mjs'
+import { environmentOf, loadEnvFile, providerNames } from './environment.mjs'
 import { generate } from './generate.mjs'
 import { install, requireNode } from './install.mjs'
 import { startPostgres } from './postgres.mjs'
@@ -46,7 +46,7 @@ const development = process.argv.includes('--dev')
 const sandboxControl = process.argv.includes('--sandbox-control')
 const began = Date.now()
 /** What the sandbox plays: with a real app of each there is nothing of it to show. */
-const PLAYED = PROVIDERS.filter((name) => existsSync(join(ROOT, 'sandbox', name)))
+const PLAYED = providerNames().filter((name) => existsSync(join(ROOT, 'sandbox', name)))
 const NEXT = join(ROOT, 'node_modules', 'next', 'dist', 'bin', 'next')
 
 /** Undone in reverse order at the end. @type {{ name: string, undo: () => Promise<void> | void }[]} */

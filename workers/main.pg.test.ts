@@ -105,10 +105,7 @@ describe('the worker process', () => {
 
   it('stays up without its keys and does what needs none', async () => {
     // Data that was written under keys which are not here.
-    await db.adminQuery(
-      'vault',
-      `INSERT INTO key_canary (kek_id, sealed) VALUES ('another', '\\x00') ON CONFLICT (id) DO UPDATE SET kek_id = 'another'`,
-    )
+    await db.adminQuery('vault', `INSERT INTO key_canary (kek_id, sealed) VALUES ('another', '\\x00')`)
     const drained = await leaveInOutbox()
     const worker = start({
       PORTCULLIS_DATA_DIR: path.join(dataDir, 'elsewhere'),
