@@ -17,7 +17,7 @@ import type { Egress } from '../egress/egress'
 import { AppError } from '../errors'
 import { newId, type CallId } from '../ids'
 import type { Log } from '../log'
-import { decide } from '../policy/decide'
+import { decide, scopesUpTo, type SessionScope } from '../policy/decide'
 import type { ProviderClient, Providers } from '../providers/client'
 import { coversScope } from '../providers/scopes'
 import type { AccessToken, Refresher } from '../refresh/refresher'
@@ -51,6 +51,8 @@ export type ToolResult =
   | { readonly kind: 'error'; readonly text: string; readonly connectUrl?: string }
   /** Not in this agent's list, whether or not there is such a tool. */
   | { readonly kind: 'unknown_tool' }
+  /** Allowed by the profile, but this session was given less: with these scopes it could be called. */
+  | { readonly kind: 'insufficient_scope'; readonly scopes: readonly SessionScope[] }
   /** The session ended, or its agent or workspace was disabled, since it was looked up. */
   | { readonly kind: 'unauthenticated' }
 
@@ -128,8 +130,13 @@ export function createBroker(deps: BrokerDependencies): Broker {
       { tool: name, readOnly: tool.annotations.readOnly, sessionScopes: principal.scopes },
       view.profile,
     )
-    if (decision.effect === 'deny')
-      return { kind: 'deny', reason: decision.reason, tool: name, result: { kind: 'unknown_tool' } }
+    if (decision.effect === 'deny') {
+      const result: ToolResult =
+        decision.reason === 'session_scope'
+          ? { kind: 'insufficient_scope', scopes: scopesUpTo(decision.needed) }
+          : { kind: 'unknown_tool' }
+      return { kind: 'deny', reason: decision.reason, tool: name, result }
+    }
     const refuse = (reason: string, text: string, account?: Account, connectUrl?: string): Judgement => ({
       kind: 'deny',
       reason,

@@ -99,6 +99,7 @@ const APP: Expected = {
       'expired_refresh_event_tenants',
       'live_agent_session',
       'memberships_of',
+      'oauth_lifetimes',
       'outbox_tenants',
       'session_by_hash',
       'tenant_ids',

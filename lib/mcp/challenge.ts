@@ -26,6 +26,19 @@ export function challenge(publicUrl: string, agentId: string | undefined, error?
   return `Bearer ${parameters.join(', ')}`
 }
 
+export const SCOPE_TOO_SMALL = 'The session was not given the scope for this call.'
+
+/**
+ * The value of `WWW-Authenticate` for a call that the agent's profile allows and this session's scopes do not. It names
+ * everything the call takes, at once: a client that asks for one scope after the other shows its user one page each.
+ *
+ * @see RFC 6750 §3.1
+ */
+export function scopeChallenge(publicUrl: string, agentId: string, scopes: readonly string[]): string {
+  const metadata = `${publicUrl}${protectedResourcePath(agentId)}`
+  return `Bearer error="insufficient_scope", error_description="${SCOPE_TOO_SMALL}", scope="${scopes.join(' ')}", resource_metadata="${metadata}"`
+}
+
 /**
  * Protected resource metadata of an agent's endpoint. The same for every well-formed agent id, so that nobody learns
  * which exist. `resource` is, letter for letter, the URL that clients are given: they compare it with the one they used.

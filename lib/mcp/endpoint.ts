@@ -42,7 +42,7 @@ import {
 } from './answer'
 import { bindBackend } from './backend'
 import { MAX_BODY_BYTES, readBody } from './body'
-import { challenge, protectedResource } from './challenge'
+import { challenge, protectedResource, SCOPE_TOO_SMALL, scopeChallenge } from './challenge'
 import type { CanAsk } from './connect'
 import { createEventStream, type EventStream } from './event-stream'
 import { exchange, type Reply } from './exchange'
@@ -148,7 +148,8 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
     }
     const { principal } = authenticated
     response.once('finish', () => {
-      if (response.statusCode >= 400) deps.onRefused?.(principal, response.statusCode)
+      // A scope that is too small was recorded as the refusal of its call.
+      if (response.statusCode >= 400 && response.statusCode !== 403) deps.onRefused?.(principal, response.statusCode)
     })
     const sessionId = single(request.headers['mcp-session-id'])
     if (sessionId !== undefined && (request.method === 'GET' || request.method === 'DELETE')) {
@@ -214,7 +215,10 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
     }
     if (context.signal.aborted) return
     if (answer.kind === 'unauthenticated') refuse(response, context, 'invalid')
-    else if (answer.kind === 'accepted')
+    else if (answer.kind === 'insufficient_scope') {
+      response.setHeader('www-authenticate', scopeChallenge(publicUrl, context.agentId, answer.scopes))
+      sendJson(response, 403, { error: 'insufficient_scope', error_description: SCOPE_TOO_SMALL })
+    } else if (answer.kind === 'accepted')
       response.writeHead(202, { 'cache-control': 'no-store', 'content-length': '0' }).end()
     else (accept.json ? sendJson : sendEvents)(response, answer.status, answer.body, answer.headers)
   }
@@ -283,13 +287,19 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       ...(headers.name === undefined ? {} : { mcpNameHeader: headers.name }),
     })
     const id = requestIdOf(body)
-    const ending = { hasEnded: false }
+    const ending: { hasEnded: boolean; lackedScopes: readonly string[] | undefined } = {
+      hasEnded: false,
+      lackedScopes: undefined,
+    }
     const newServer = (signalOf: (id: RequestId) => AbortSignal, canAsk: (canOpenUrls: boolean) => CanAsk) =>
       createServer({
         backend: bindBackend({ broker, requests, principal, signalOf, canAsk }),
         log,
         onUnauthenticated: () => {
           ending.hasEnded = true
+        },
+        onInsufficientScope: (scopes) => {
+          ending.lackedScopes = scopes
         },
       })
 
@@ -312,6 +322,7 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       )
       const [reply] = await exchange(server, [route.message], route.classification, live?.send)
       if (ending.hasEnded) return { kind: 'unauthenticated' }
+      if (ending.lackedScopes !== undefined) return { kind: 'insufficient_scope', scopes: ending.lackedScopes }
       return reply === undefined ? { kind: 'accepted' } : { kind: 'body', status: statusOf(reply), body: reply.message }
     }
 
@@ -354,6 +365,9 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
         if (session?.running.get(name) === controller) session.running.delete(name)
     })
     if (ending.hasEnded) return { kind: 'unauthenticated' }
+    // In a batch the others have their answers, and this one its own error.
+    if (ending.lackedScopes !== undefined && !Array.isArray(body))
+      return { kind: 'insufficient_scope', scopes: ending.lackedScopes }
     // What was cancelled is not answered.
     const answers = replies
       .map(({ message }) => message)
@@ -465,6 +479,7 @@ type Answer =
   | Subscription
   | { readonly kind: 'accepted' }
   | { readonly kind: 'unauthenticated' }
+  | { readonly kind: 'insufficient_scope'; readonly scopes: readonly string[] }
 
 function failed(status: number, code: number, message: string, id: string | number | null, data?: unknown): Answer {
   return { kind: 'body', status, body: rpcError(code, message, id, data) }

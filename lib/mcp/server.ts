@@ -64,9 +64,11 @@ export interface ServerContext {
   readonly log: Log
   /** Told when the session turned out to have ended: the whole request is then answered 401. */
   readonly onUnauthenticated: () => void
+  /** Told when the session was given less than this call takes: a request of one call is then answered 403. */
+  readonly onInsufficientScope: (scopes: readonly string[]) => void
 }
 
-export function createServer({ backend, log, onUnauthenticated }: ServerContext): McpServer {
+export function createServer({ backend, log, onUnauthenticated, onInsufficientScope }: ServerContext): McpServer {
   const mcp = new McpServer(INFO, {
     capabilities: {},
     supportedProtocolVersions: VERSIONS,
@@ -99,6 +101,9 @@ export function createServer({ backend, log, onUnauthenticated }: ServerContext)
         return { content: [{ type: 'text', text: result.text }], isError: true }
       case 'unknown_tool':
         throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'Unknown tool')
+      case 'insufficient_scope':
+        onInsufficientScope(result.scopes)
+        throw new ProtocolError(ProtocolErrorCode.InvalidRequest, 'This session may not do this kind of thing')
       case 'unauthenticated':
         onUnauthenticated()
         throw new ProtocolError(ProtocolErrorCode.InternalError, 'Unauthenticated')

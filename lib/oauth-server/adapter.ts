@@ -24,11 +24,10 @@ import { brand, hashSecret, type AgentSessionId, type TenantId } from '../ids'
 import type { TenancyAudit } from '../tenancy/agents'
 import type { OauthClients } from './clients/clients'
 import { isDocumentId } from './clients/document'
+import { lifetimesOf, LONGEST, type Lifetimes, type LifetimesRow } from './lifetimes'
 
 export const GRACE_SECONDS = 60
 export const GRACE_USES = 3
-export const IDLE_SECONDS = 30 * 86_400
-export const ABSOLUTE_SECONDS = 90 * 86_400
 
 /** Members of a payload by which the artefact itself could be presented. */
 const PRESENTABLE = new Set(['jti', 'returnTo'])
@@ -50,11 +49,14 @@ export interface GrantStore {
     grantId: string,
     session: { readonly tenantId: TenantId; readonly agentSessionId: AgentSessionId },
   ): Promise<void>
+  /** Those of the workspace whose grant this request looked up. */
+  lifetimesOf(ctx: object): Lifetimes
 }
 
 export function createAdapterFactory(deps: AdapterDependencies): ((model: string) => Adapter) & GrantStore {
   const { appDb, audit, clients, clock } = deps
   const { global } = appDb
+  const lifetimes = new WeakMap<object, Lifetimes>()
 
   async function upsert(model: string, id: string, payload: AdapterPayload, ttl: number): Promise<void> {
     const text = JSON.stringify(payload, (key, value: unknown) => (PRESENTABLE.has(key) ? undefined : value))
@@ -77,37 +79,39 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
     }
     const rotated = model === 'RefreshToken' ? Provider.ctx?.oidc.entities.RotatedRefreshToken?.jti : undefined
     // A grant that is gone leaves a token without a session, which no look-up finds.
-    await global.$executeRaw`
+    const [added] = await global.$queryRaw<SessionRow[]>`
       INSERT INTO oauth_artifact (model, id_hash, payload, grant_hash, tenant_id, agent_session_id, parent_hash, expires_at)
       SELECT ${model}, ${idHash}, ${text}::jsonb, ${grantHash}, g.tenant_id, g.agent_session_id,
              ${rotated === undefined ? null : hashSecret(rotated)}, now() + make_interval(secs => ${ttl})
         FROM (SELECT 1) AS one LEFT JOIN oauth_artifact g ON g.model = 'Grant' AND g.id_hash = ${grantHash}
-      ON CONFLICT (model, id_hash) DO UPDATE SET payload = EXCLUDED.payload, expires_at = EXCLUDED.expires_at`
-    if ((model === 'AccessToken' || model === 'RefreshToken') && grantHash !== null) await prolong(grantHash, ttl)
+      ON CONFLICT (model, id_hash) DO UPDATE SET payload = EXCLUDED.payload, expires_at = EXCLUDED.expires_at
+      RETURNING tenant_id, agent_session_id`
+    if (model === 'RefreshToken' || (model === 'AccessToken' && !hasRefreshToken()))
+      await prolong(sessionIn(added), ttl, model === 'RefreshToken')
     if (model === 'AccessToken' && payload.clientId !== undefined) await clients.noteUse(payload.clientId)
   }
 
-  /** The session lasts as long as its youngest token, and never longer than its absolute limit. */
-  async function prolong(grantHash: Buffer, ttl: number): Promise<void> {
-    const session = await sessionOf(grantHash)
+  /** The session lasts as long as its youngest refresh token, or as long as what works without one; never beyond its absolute limit. */
+  async function prolong(session: Session | undefined, ttl: number, isExact: boolean): Promise<void> {
     if (session === undefined) return
     await appDb.tenant(
       session.tenantId,
       (tx) => tx.$executeRaw`
         UPDATE agent_session
-           SET expires_at = GREATEST(expires_at, LEAST(now() + make_interval(secs => ${ttl}), created_at + make_interval(secs => ${ABSOLUTE_SECONDS})))
+           SET expires_at = GREATEST(CASE WHEN ${isExact} THEN NULL ELSE expires_at END,
+                 LEAST(now() + make_interval(secs => ${ttl}), created_at + make_interval(secs => ${LONGEST.absoluteSeconds})))
          WHERE tenant_id = ${session.tenantId} AND id = ${session.agentSessionId} AND ended_at IS NULL`,
     )
   }
 
-  async function sessionOf(grantHash: Buffer) {
-    const [row] = await global.$queryRaw<{ tenant_id: string | null; agent_session_id: string | null }[]>`
+  async function sessionOf(grantHash: Buffer): Promise<Session | undefined> {
+    const [row] = await global.$queryRaw<SessionRow[]>`
       SELECT tenant_id, agent_session_id FROM oauth_artifact WHERE model = 'Grant' AND id_hash = ${grantHash}`
-    if (row === undefined || row.tenant_id === null || row.agent_session_id === null) return undefined
-    return { tenantId: brand<'tenant'>(row.tenant_id), agentSessionId: brand<'agentSession'>(row.agent_session_id) }
+    return sessionIn(row)
   }
 
   async function find(model: string, id: string): Promise<AdapterPayload | undefined> {
+    if (model === 'Grant') return findGrant(id)
     const [row] = await global.$queryRaw<ArtifactRow[]>`
       SELECT a.payload, a.consumed_at, l.session_id AS live_session_id, l.client_digest
         FROM oauth_artifact a LEFT JOIN LATERAL live_agent_session(a.tenant_id, a.agent_session_id) l ON true
@@ -126,6 +130,16 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
         ? { consumed: Math.floor(row.consumed_at.getTime() / 1_000) }
         : {}),
     }
+  }
+
+  /** Comes before everything that is issued under it, so what limits that is read along. */
+  async function findGrant(id: string): Promise<AdapterPayload | undefined> {
+    const [row] = await global.$queryRaw<({ readonly payload: AdapterPayload } & LifetimesRow)[]>`
+      SELECT a.payload, f.* FROM oauth_artifact a LEFT JOIN LATERAL oauth_lifetimes(a.tenant_id) f ON true
+       WHERE a.model = 'Grant' AND a.id_hash = ${hashSecret(id)} AND a.expires_at > now()`
+    if (row === undefined) return undefined
+    if (Provider.ctx !== undefined) lifetimes.set(Provider.ctx, lifetimesOf(row))
+    return { ...row.payload, jti: id }
   }
 
   /** A document that says something else than what was approved is another client: people are asked again. */
@@ -218,6 +232,11 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
   }
 
   return Object.assign(factory, {
+    lifetimesOf(ctx: object) {
+      const found = lifetimes.get(ctx)
+      if (found === undefined) throw new Error('nothing is issued before its grant was looked up')
+      return found
+    },
     link: async (
       tx: Pick<AppDb['global'], '$executeRaw'>,
       grantId: string,
@@ -229,6 +248,23 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
     },
   })
 }
+
+interface Session {
+  readonly tenantId: TenantId
+  readonly agentSessionId: AgentSessionId
+}
+interface SessionRow {
+  readonly tenant_id: string | null
+  readonly agent_session_id: string | null
+}
+
+function sessionIn(row: SessionRow | undefined): Session | undefined {
+  if (row === undefined || row.tenant_id === null || row.agent_session_id === null) return undefined
+  return { tenantId: brand<'tenant'>(row.tenant_id), agentSessionId: brand<'agentSession'>(row.agent_session_id) }
+}
+
+/** Whether what is being issued comes with a refresh token, which lasts longer. */
+const hasRefreshToken = () => Provider.ctx?.oidc.client?.grantTypeAllowed('refresh_token') === true
 
 interface ArtifactRow {
   readonly payload: AdapterPayload

@@ -23,11 +23,12 @@ import type { SessionScope } from '../policy/decide'
 import type { TenancyAudit } from '../tenancy/agents'
 import { isPermitted } from '../tenancy/permission'
 import { parseRole } from '../tenancy/role'
-import { ABSOLUTE_SECONDS, IDLE_SECONDS, type GrantStore } from './adapter'
+import type { GrantStore } from './adapter'
 import type { ClientFacts, OauthClients } from './clients/clients'
 import { isDocumentId } from './clients/document'
 import { isLocalOnly } from './clients/normalise'
 import type { OauthKeys } from './keys'
+import { DAY_SECONDS, lifetimesIn } from './lifetimes'
 import { PATHS } from './metadata'
 import { CODE_SECONDS } from './provider'
 import { agentOfResource, resourceOf } from './resource'
@@ -112,7 +113,6 @@ export interface ConsentDependencies {
   ) => Promise<AccessPreview>
 }
 
-const DAY = 86_400
 const MAX_LIVE_SESSIONS = 200
 /** The answer comes back through one more redirect. */
 const UNREDEEMED_SECONDS = 2 * CODE_SECONDS
@@ -315,6 +315,7 @@ export function createConsents(deps: ConsentDependencies): Consents {
       if (chosen.kind === 'refused') return { kind: 'refused', reason: chosen.reason, client }
       const scopes = grantableScopes(request.scope) ?? []
       const { tenantId, agentId } = chosen
+      const { idleSeconds, absoluteSeconds } = await lifetimesIn(appDb, tenantId)
       const person = await appDb.global.person.findUnique({ where: { id: visitor.personId } })
       if (person === null) throw over()
       return {
@@ -325,8 +326,8 @@ export function createConsents(deps: ConsentDependencies): Consents {
         agent: { id: agentId, name: chosen.agentName },
         scopes,
         access: await deps.preview({ tenantId, agentId, personId: visitor.personId }, scopes),
-        idleDays: IDLE_SECONDS / DAY,
-        absoluteDays: ABSOLUTE_SECONDS / DAY,
+        idleDays: Math.min(idleSeconds, absoluteSeconds) / DAY_SECONDS,
+        absoluteDays: absoluteSeconds / DAY_SECONDS,
         proof: keys.prove(words(uid, visitor, request, facts, agentId, scopes)),
       }
     },

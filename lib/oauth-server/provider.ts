@@ -15,19 +15,20 @@ import Provider, { errors, interactionPolicy, type Configuration, type KoaContex
 import type { Clock } from '../clock'
 import type { AppDb } from '../db/app-db'
 import type { Egress } from '../egress/egress'
-import { newSecret, type PersonId } from '../ids'
+import { newSecret, type AgentId, type PersonId } from '../ids'
 import type { Log } from '../log'
+import { SESSION_SCOPES } from '../policy/decide'
 import type { TenancyAudit } from '../tenancy/agents'
-import { ABSOLUTE_SECONDS, createAdapterFactory, IDLE_SECONDS, type GrantStore } from './adapter'
+import { createAdapterFactory, type GrantStore } from './adapter'
 import { isClientSecret, type OauthClients } from './clients/clients'
 import { errorPage } from './error-page'
 import type { OauthKeys } from './keys'
+import { lifetimesIn, LONGEST, refreshSeconds } from './lifetimes'
 import { ASSERTION_ALGORITHMS, AUTH_METHODS, PATHS } from './metadata'
 import { agentOfResource, resourceOf } from './resource'
 import { grantableScopes, SUPPORTED_SCOPES } from './scopes'
 
 export const CODE_SECONDS = 60
-export const ACCESS_SECONDS = 15 * 60
 /** Long enough to sign in by a mailed link. */
 export const CONSENT_SECONDS = 30 * 60
 export const ACCESS_TOKEN_PREFIX = 'poa_'
@@ -121,19 +122,25 @@ export function createAuthorizationServer(deps: AuthorizationServerDependencies)
       },
     },
     ttl: {
-      AccessToken: ACCESS_SECONDS,
+      AccessToken: LONGEST.accessSeconds,
       AuthorizationCode: CODE_SECONDS,
-      ClientCredentials: ACCESS_SECONDS,
-      Grant: ABSOLUTE_SECONDS,
+      ClientCredentials: LONGEST.accessSeconds,
+      Grant: LONGEST.absoluteSeconds,
       Interaction: CONSENT_SECONDS,
-      RefreshToken: (_ctx, token) =>
-        Math.max(1, Math.min(IDLE_SECONDS, ABSOLUTE_SECONDS - Math.ceil(token.totalLifetime()))),
+      RefreshToken: (ctx, token) => refreshSeconds(factory.lifetimesOf(ctx), token.totalLifetime()),
       Session: CODE_SECONDS,
     },
     interactions: { policy: policy(), url: (ctx, { uid }) => consentPage(ctx, uid) },
     expiresWithSession: () => false,
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
-    rotateRefreshToken: true,
+    rotateRefreshToken(ctx) {
+      // Before the token is spent: a request that can only fail must not cost the client its session.
+      const { resource } = ctx.oidc.params ?? {}
+      const granted = ctx.oidc.entities.RefreshToken?.resourceIndicators
+      if (resource !== undefined && (typeof resource !== 'string' || granted?.has(resource) !== true))
+        throw new errors.InvalidTarget('the resource is not the one that was approved')
+      return true
+    },
     revokeGrantPolicy: () => false, // the grant's session ends; the row keeps saying which one that was
     async loadExistingGrant(ctx) {
       const grantId = ctx.oidc.result?.consent?.grantId
@@ -192,6 +199,12 @@ export function createAuthorizationServer(deps: AuthorizationServerDependencies)
     if (ctx.query['response_mode'] !== undefined && ctx.query['response_mode'] !== 'query')
       ctx.query['response_mode'] = 'unsupported'
     await next()
+    // Who proves nothing is told nothing, not even that a token is unknown.
+    const oidc = ctx.oidc as KoaContextWithOIDC['oidc'] | undefined // the middleware's own type does not know it
+    if (oidc?.route === 'introspection' && ctx.status === 200 && oidc.client?.clientAuthMethod === 'none') {
+      ctx.status = 401
+      ctx.body = { error: 'invalid_client', error_description: 'introspection takes a client that authenticates' }
+    }
     // Its session is never kept, so neither is the cookie.
     const cookies = [ctx.res.getHeader('set-cookie') ?? []].flat().map(String)
     const kept = cookies.filter((cookie) => !cookie.startsWith('portcullis-oauth'))
@@ -210,16 +223,27 @@ export function createAuthorizationServer(deps: AuthorizationServerDependencies)
     if (Array.isArray(resource) && resource.length > 1) throw new errors.InvalidTarget('one resource at a time')
     const agentId = agentOfResource(indicator, publicUrl)
     if (agentId === undefined) throw new errors.InvalidTarget('the resource is not an MCP address of this server')
-    if (ctx.oidc.params?.['grant_type'] === 'client_credentials') {
-      const facts = await clients.facts(clientId)
-      if (facts?.agentId !== agentId) throw new errors.InvalidTarget('the resource is not one of this client')
-    }
     return {
-      scope: 'mcp:read mcp:write',
+      scope: SESSION_SCOPES.join(' '),
       audience: resourceOf(publicUrl, agentId),
       accessTokenFormat: 'opaque' as const,
-      accessTokenTTL: ACCESS_SECONDS,
+      accessTokenTTL: await accessSeconds(ctx, clientId, agentId),
     }
+  }
+
+  async function accessSeconds(ctx: KoaContextWithOIDC, clientId: string, agentId: AgentId): Promise<number> {
+    if (ctx.oidc.route !== 'token' || ctx.oidc.params === undefined) return LONGEST.accessSeconds
+    const { params } = ctx.oidc
+    if (params['grant_type'] !== 'client_credentials') return factory.lifetimesOf(ctx).accessSeconds
+    const facts = await clients.facts(clientId)
+    if (facts?.agentId !== agentId || facts.tenantId === undefined)
+      throw new errors.InvalidTarget('the resource is not one of this client')
+    const { scope } = params
+    const asked = typeof scope === 'string' ? scope : ''
+    const scopes = grantableScopes(asked)
+    if (scopes === undefined) throw new errors.InvalidScope('none of the requested scopes can be granted', asked)
+    params['scope'] = scopes.join(' ')
+    return (await lifetimesIn(deps.appDb, facts.tenantId)).accessSeconds
   }
 
   const callback = provider.callback()

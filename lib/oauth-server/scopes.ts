@@ -1,11 +1,11 @@
 /**
- * What a client may ask for. Few and hierarchical: `mcp:write` includes `mcp:read`. A scope only narrows what the
- * agent's profile allows, never widens it. `mcp:admin` is reserved and never granted to an agent.
+ * What a client may ask for. Few and hierarchical: `mcp:admin` includes `mcp:write`, which includes `mcp:read`. A scope
+ * only narrows what the agent's profile allows, never widens it. `mcp:admin` is reserved and never granted to an agent.
  *
  * @see RFC 6749 §3.3
  * @module
  */
-import { SESSION_SCOPES, type SessionScope } from '../policy/decide'
+import { coversScope, SESSION_SCOPES, type SessionScope } from '../policy/decide'
 
 /** For a refresh token. Nobody has to ask for it: a client that registered the grant gets one. */
 export const OFFLINE = 'offline_access'
@@ -25,8 +25,8 @@ export function grantableScopes(requested: string | undefined): readonly Session
   return asked.every((scope) => scope === OFFLINE) ? SESSION_SCOPES : undefined
 }
 
-/** These scopes with all that they include, in one order. */
-export function withImplied(scopes: Iterable<string>): readonly SessionScope[] {
-  const given = new Set(scopes)
-  return SESSION_SCOPES.filter((scope) => given.has(scope) || (scope === 'mcp:read' && given.has('mcp:write')))
+/** Of these scopes those that are granted at all, with all that they include, in one order. */
+function withImplied(scopes: readonly string[]): readonly SessionScope[] {
+  const known = scopes.filter((scope) => SESSION_SCOPES.some((one) => one === scope))
+  return SESSION_SCOPES.filter((scope) => coversScope(known, scope))
 }

@@ -2,15 +2,29 @@
  * The access decision, the only one: what a list shows, what a call may do and, later, what an approval releases are the
  * same question. Pure: no clock, no database, no log.
  *
- * Default deny. A permit needs the profile *and* the session: neither can widen the other.
+ * Default deny. A permit needs the profile *and* the session: neither can widen the other. What the profile does not name
+ * is refused for that alone, so that nobody learns from the other refusal which tools there are.
  *
  * @module
  */
 import type { CompiledProfile } from './compile'
 
-/** What a session of ours may be used for (RFC 6749 §3.3). `mcp:write` does not include `mcp:read`. */
+/** What a session of ours may be used for (RFC 6749 §3.3). */
 export const SESSION_SCOPES = ['mcp:read', 'mcp:write'] as const
 export type SessionScope = (typeof SESSION_SCOPES)[number]
+
+/** Each includes those before it. `mcp:admin` is reserved: no session of an agent is ever given it. */
+const HIERARCHY: readonly string[] = [...SESSION_SCOPES, 'mcp:admin']
+
+/** True when one of the scopes is the needed one or includes it. A scope nobody knows includes nothing. */
+export function coversScope(held: readonly string[], needed: SessionScope): boolean {
+  return held.some((scope) => HIERARCHY.indexOf(scope) >= HIERARCHY.indexOf(needed))
+}
+
+/** Everything that comes with this scope, it included: what a session would have to be given for it. */
+export function scopesUpTo(scope: SessionScope): readonly SessionScope[] {
+  return SESSION_SCOPES.slice(0, SESSION_SCOPES.indexOf(scope) + 1)
+}
 
 export interface AccessRequest {
   readonly tool: string
@@ -28,6 +42,6 @@ export type Decision =
 export function decide(request: AccessRequest, profile: CompiledProfile): Decision {
   if (!profile.allowed.has(request.tool)) return { effect: 'deny', reason: 'not_in_profile' }
   const needed: SessionScope = request.readOnly ? 'mcp:read' : 'mcp:write'
-  if (!request.sessionScopes.includes(needed)) return { effect: 'deny', reason: 'session_scope', needed }
+  if (!coversScope(request.sessionScopes, needed)) return { effect: 'deny', reason: 'session_scope', needed }
   return { effect: 'permit' }
 }

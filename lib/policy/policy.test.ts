@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { AppError } from '@/lib/errors'
 
 import { compileProfile } from './compile'
-import { decide } from './decide'
+import { decide, scopesUpTo } from './decide'
 import { MAX_TOOLS, parseProfile, profileJsonSchema } from './profile'
 
 const known = new Set(['github_list_issues', 'github_create_issue', 'slack_send_message'])
@@ -83,6 +83,33 @@ describe('the decision', () => {
     ).toEqual({ effect: 'deny', reason: 'session_scope', needed: 'mcp:write' })
   })
 
+  const hierarchy: [string[], boolean, boolean][] = [
+    [['mcp:read'], true, false],
+    [['mcp:write'], true, true],
+    [['mcp:admin'], true, true],
+    [[], false, false],
+    [['offline_access'], false, false],
+    [['mcp', 'mcp:', 'mcp:writes', 'MCP:WRITE', 'mcp:read mcp:write'], false, false],
+  ]
+  it.each(hierarchy)('lets a session of %j read: %s, write: %s', (sessionScopes, canRead, canWrite) => {
+    const names = profile('github_list_issues', 'github_create_issue')
+    const read = decide({ tool: 'github_list_issues', readOnly: true, sessionScopes }, names)
+    const write = decide({ tool: 'github_create_issue', readOnly: false, sessionScopes }, names)
+    expect([read.effect, write.effect]).toEqual([canRead ? 'permit' : 'deny', canWrite ? 'permit' : 'deny'])
+  })
+
+  it('says the same of a tool outside the profile whatever the session covers', () => {
+    for (const sessionScopes of [[], ['mcp:read'], both, ['mcp:admin']])
+      expect(
+        decide({ tool: 'slack_send_message', readOnly: false, sessionScopes }, profile('github_list_issues')),
+      ).toEqual({ effect: 'deny', reason: 'not_in_profile' })
+  })
+
+  it('asks for a scope with all that it includes', () => {
+    expect(scopesUpTo('mcp:read')).toEqual(['mcp:read'])
+    expect(scopesUpTo('mcp:write')).toEqual(['mcp:read', 'mcp:write'])
+  })
+
   it('refuses names that every object inherits', () => {
     for (const tool of ['constructor', '__proto__', 'toString', 'hasOwnProperty'])
       expect(decide({ tool, readOnly: true, sessionScopes: both }, profile())).toMatchObject({ effect: 'deny' })
@@ -98,7 +125,8 @@ describe('the decision', () => {
         (tool, readOnly, sessionScopes, allow) => {
           const decision = decide({ tool, readOnly, sessionScopes }, profile(...new Set(allow)))
           expect(decision.effect === 'permit').toBe(
-            allow.includes(tool) && sessionScopes.includes(readOnly ? 'mcp:read' : 'mcp:write'),
+            allow.includes(tool) &&
+              (sessionScopes.includes('mcp:write') || (readOnly && sessionScopes.includes('mcp:read'))),
           )
         },
       ),

@@ -22,11 +22,17 @@ export interface Tenant {
   readonly isDisabled: boolean
   /** Whether an agent that is stuck may be told the name of the person who can help. */
   readonly agentsSeeOwnerNames: boolean
+  /** How long what an OAuth client is given lasts here, at most. */
+  readonly accessTokenMinutes: number
+  readonly sessionIdleDays: number
+  readonly sessionAbsoluteDays: number
 }
 
-export interface TenantChange {
-  readonly name?: string | undefined
-  readonly agentsSeeOwnerNames?: boolean | undefined
+/** Bounds of the server itself; the database holds them too. */
+export const LIFETIME_BOUNDS = { accessTokenMinutes: 15, sessionIdleDays: 30, sessionAbsoluteDays: 90 } as const
+
+export type TenantChange = {
+  readonly [K in 'agentsSeeOwnerNames' | 'name' | keyof typeof LIFETIME_BOUNDS]?: Tenant[K] | undefined
 }
 
 const MAX_SLUG = 40
@@ -114,6 +120,9 @@ export function createTenants(deps: { readonly appDb: AppDb; readonly events: Re
           createdAt: row.createdAt,
           isDisabled: row.disabledAt !== null,
           agentsSeeOwnerNames: row.agentsSeeOwnerNames,
+          accessTokenMinutes: row.accessTokenMinutes,
+          sessionIdleDays: row.sessionIdleDays,
+          sessionAbsoluteDays: row.sessionAbsoluteDays,
         }
   }
   const load = async (tx: AppTx, id: TenantId): Promise<Tenant> => {
@@ -133,13 +142,10 @@ export function createTenants(deps: { readonly appDb: AppDb; readonly events: Re
       return appDb.tenant(principal.tenantId, (tx) => load(tx, principal.tenantId))
     },
 
-    update: async (principal, { name, agentsSeeOwnerNames }) => {
+    update: async (principal, change) => {
       checkPermission(principal, 'workspace.update')
+      const data = changesOf(change)
       return appDb.tenant(principal.tenantId, async (tx) => {
-        const data = {
-          ...(name === undefined ? {} : { name }),
-          ...(agentsSeeOwnerNames === undefined ? {} : { agentsSeeOwnerNames }),
-        }
         if (Object.keys(data).length === 0) return load(tx, principal.tenantId)
         await tx.tenant.updateMany({ where: { id: principal.tenantId }, data })
         await events.event(tx, {
@@ -164,5 +170,22 @@ export function createTenants(deps: { readonly appDb: AppDb; readonly events: Re
       }
       return tenants
     },
+  }
+}
+
+function changesOf({ name, agentsSeeOwnerNames, ...lifetimes }: TenantChange) {
+  for (const field of ['accessTokenMinutes', 'sessionIdleDays', 'sessionAbsoluteDays'] as const) {
+    const value = lifetimes[field]
+    if (value === undefined) continue
+    if (!Number.isSafeInteger(value) || value < 1 || value > LIFETIME_BOUNDS[field])
+      throw new AppError('request.invalid', `${field}: must be between 1 and ${LIFETIME_BOUNDS[field]}`, { field })
+  }
+  const { accessTokenMinutes, sessionIdleDays, sessionAbsoluteDays } = lifetimes
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(agentsSeeOwnerNames === undefined ? {} : { agentsSeeOwnerNames }),
+    ...(accessTokenMinutes === undefined ? {} : { accessTokenMinutes }),
+    ...(sessionIdleDays === undefined ? {} : { sessionIdleDays }),
+    ...(sessionAbsoluteDays === undefined ? {} : { sessionAbsoluteDays }),
   }
 }

@@ -2,7 +2,7 @@ import { z } from 'zod'
 
 import { brand } from '@/lib/ids'
 import type { Members } from '@/lib/tenancy/members'
-import type { Tenants } from '@/lib/tenancy/tenants'
+import { LIFETIME_BOUNDS, type Tenants } from '@/lib/tenancy/tenants'
 
 import { time } from '../fields'
 import { defineRoute, idParam, type AnyRoute } from '../route'
@@ -13,7 +13,11 @@ const tenant = z.object({
   slug: z.string(),
   createdAt: time,
   agentsSeeOwnerNames: z.boolean(),
+  accessTokenMinutes: z.number(),
+  sessionIdleDays: z.number(),
+  sessionAbsoluteDays: z.number(),
 })
+const upTo = (most: number) => z.int().min(1).max(most).optional()
 const role = z.enum(['owner', 'admin', 'member', 'auditor'])
 const member = z.object({ personId: z.string(), email: z.string(), name: z.string(), role, joinedAt: time })
 
@@ -47,11 +51,15 @@ export function workspaceRoutes({
       id: 'workspace.update',
       method: 'PATCH',
       path: '/api/v1/workspace',
-      summary: 'Changes the name of the workspace, or whether its agents are told whom to ask by name.',
+      summary:
+        'Changes the name of the workspace, whether its agents are told whom to ask by name, or how long the tokens and sessions of its OAuth clients last at most.',
       permission: 'workspace.update',
       body: z.strictObject({
         name: z.string().min(1).max(80).optional(),
         agentsSeeOwnerNames: z.boolean().optional(),
+        accessTokenMinutes: upTo(LIFETIME_BOUNDS.accessTokenMinutes),
+        sessionIdleDays: upTo(LIFETIME_BOUNDS.sessionIdleDays),
+        sessionAbsoluteDays: upTo(LIFETIME_BOUNDS.sessionAbsoluteDays),
       }),
       response: tenant,
       handle: ({ principal, body }) => tenants.update(principal, body),
