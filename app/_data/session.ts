@@ -98,9 +98,15 @@ async function readWorkspace(
 
 /** Who is signed in. Everybody else goes to the sign-in page and comes back to the page they wanted. */
 export async function requireViewer(): Promise<Viewer> {
+  const viewer = await requireSignedIn()
+  if (viewer === null) redirect('/no-workspace')
+  return viewer
+}
+
+/** As `requireViewer`, for a page that has something to say to a person without a workspace too. */
+export async function requireSignedIn(): Promise<Viewer | null> {
   const viewer = await findViewer()
   if (viewer === undefined) redirect(`/login?next=${encodeURIComponent(await currentPath())}`)
-  if (viewer === null) redirect('/no-workspace')
   return viewer
 }
 

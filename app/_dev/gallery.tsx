@@ -18,6 +18,8 @@ import {
   calls,
   connectionDetail,
   connections,
+  consentRequest,
+  documentConsentRequest,
   galleryNow,
   give,
   googleScopes,
@@ -40,6 +42,13 @@ import { AgentDetail } from '@/components/pages/agent-detail'
 import type { AgentTab } from '@/components/pages/agent-detail'
 import { AgentTools } from '@/components/pages/agent-tools'
 import { AgentsList } from '@/components/pages/agents-list'
+import {
+  ConsentAsk,
+  ConsentFailed,
+  ConsentLeaving,
+  ConsentLoading,
+  ConsentRefused,
+} from '@/components/pages/consent-request'
 import { ConnectProvider } from '@/components/pages/connect-provider'
 import { ConnectResult } from '@/components/pages/connect-result'
 import { ConnectionDetail } from '@/components/pages/connection-detail'
@@ -369,7 +378,74 @@ const inside: Readonly<Record<string, ReactNode>> = {
 }
 
 /** Pages in front of the shell. */
+const consentShell = (name: string, children: ReactNode) => (
+  <AuthShell title={`Let “${name}” use the agent Dispatch bot?`} isWide isSandbox>
+    {children}
+  </AuthShell>
+)
+const consentActions = {
+  onApprove: () => refuse('What this page showed is not what would be granted. Load it again.'),
+  onDeny: () => refuse('The server could not be reached.'),
+  onSwitchPerson: () => refuse('The server could not be reached.'),
+}
+
+const consents: Record<string, ReactNode> = {
+  consent: consentShell(
+    consentRequest.client.name,
+    <ConsentAsk request={consentRequest} connectHref={() => '/gallery/connect'} {...consentActions} />,
+  ),
+  'consent-document': consentShell(
+    'Claude',
+    <ConsentAsk request={documentConsentRequest} connectHref={undefined} {...consentActions} />,
+  ),
+  'consent-empty': consentShell(
+    'Claude',
+    <ConsentAsk request={{ ...documentConsentRequest, providers: [] }} connectHref={undefined} {...consentActions} />,
+  ),
+  'consent-refused': (
+    <AuthShell title="You cannot use this agent">
+      <ConsentRefused
+        reason="no_access"
+        client={consentRequest.client}
+        person="ann@example.com"
+        onDeny={consentActions.onDeny}
+        onSwitchPerson={consentActions.onSwitchPerson}
+      />
+    </AuthShell>
+  ),
+  'consent-loading': (
+    <AuthShell title="An application asks for an agent" isWide>
+      <ConsentLoading />
+    </AuthShell>
+  ),
+  'consent-over': (
+    <AuthShell title="This request is over">
+      <ConsentFailed error={{ code: 'resource.not_found', message: '' }} resumeHref="/" onRetry={() => {}} />
+    </AuthShell>
+  ),
+  'consent-answered': (
+    <AuthShell title="You have answered already">
+      <ConsentFailed error={{ code: 'resource.conflict', message: '' }} resumeHref="/" onRetry={() => {}} />
+    </AuthShell>
+  ),
+  'consent-unreachable': (
+    <AuthShell title="The request could not be loaded">
+      <ConsentFailed
+        error={{ code: 'unreachable', message: 'The server could not be reached.' }}
+        resumeHref="/"
+        onRetry={() => {}}
+      />
+    </AuthShell>
+  ),
+  'consent-leaving': (
+    <AuthShell title="Back to the application">
+      <ConsentLeaving decision="approve" />
+    </AuthShell>
+  ),
+}
+
 const outside: Readonly<Record<string, ReactNode>> = {
+  ...consents,
   login: (
     <AuthShell title="Sign in" description="Welcome back." isSandbox>
       <LoginForm

@@ -6,6 +6,7 @@ import type { BrowserSession } from '@/components/pages/account-settings'
 import type { ProviderOffer } from '@/components/pages/connect-provider'
 import type { ConnectionDetailData } from '@/components/pages/connection-detail'
 import type { ConnectionSummary, HistoryLine, ScopeLine } from '@/components/pages/connection-types'
+import type { ConsentRequest } from '@/components/pages/consent-request'
 import type { NotificationRow } from '@/components/pages/notifications-list'
 import type { SessionRow } from '@/components/pages/sessions-list'
 import type { DeliveryRow, WebhookRow } from '@/components/pages/webhook-settings'
@@ -635,3 +636,63 @@ export const webhookActions = {
   onTest: accept,
   onDelete: accept,
 } as const
+
+export const consentRequest: ConsentRequest = {
+  client: {
+    name: 'MCP CLI Proxy of a desktop application with a rather long name of its own',
+    idHost: null,
+    source: 'registered',
+    redirectUri: 'http://localhost:19220/oauth/callback',
+    redirectHost: 'localhost:19220',
+    isLocalOnly: true,
+  },
+  person: { name: 'Ana Ribeiro', email: 'ana.ribeiro.de.oliveira@juniperfreight.example' },
+  workspace: 'Juniper Freight',
+  agent: 'Dispatch bot',
+  isReadOnly: false,
+  providers: [
+    {
+      provider: 'github',
+      name: 'GitHub',
+      isMissing: false,
+      accounts: [
+        { label: 'ana-ribeiro', isUsable: true },
+        { label: 'juniper-freight-bot', isUsable: false },
+      ],
+      tools: [
+        { name: 'github_list_issues', title: 'List issues', isReadOnly: true },
+        { name: 'github_create_issue', title: 'Create an issue', isReadOnly: false },
+      ],
+    },
+    {
+      provider: 'google',
+      name: 'Google',
+      isMissing: true,
+      accounts: [],
+      tools: [
+        'Search mail',
+        'Read a message',
+        'List events',
+        'Find free time',
+        'List files',
+        'Read a file',
+        'Create a draft',
+      ].map((title, index) => ({ name: `google_${index}`, title, isReadOnly: index < 6 })),
+    },
+  ],
+  idleDays: 30,
+  absoluteDays: 90,
+}
+
+export const documentConsentRequest: ConsentRequest = {
+  ...consentRequest,
+  client: {
+    name: 'Claude',
+    idHost: 'claude.ai',
+    source: 'document',
+    redirectUri: 'https://claude.ai/api/mcp/auth_callback',
+    redirectHost: 'claude.ai',
+    isLocalOnly: false,
+  },
+  isReadOnly: true,
+}

@@ -4,6 +4,7 @@ import { useState } from 'react'
 
 import { askByMail } from '@/app/(auth)/_components/ask-by-mail'
 import { signInWith } from '@/app/(auth)/_components/finish-sign-in'
+import { keepWantedPage } from '@/app/(auth)/_components/wanted-page'
 import { LoginForm } from '@/components/pages/login-form'
 
 export function Login({ next, notice }: { next: string | undefined; notice: string | undefined }) {
@@ -15,7 +16,10 @@ export function Login({ next, notice }: { next: string | undefined; notice: stri
       onPassword={({ email, password }) =>
         signInWith('/signin/password', { email, password, ...(next === undefined ? {} : { next }) })
       }
-      onMagicLink={({ email }) => askByMail('/signin/magic-link', email, setMailHint)}
+      onMagicLink={({ email }) => {
+        keepWantedPage(next)
+        return askByMail('/signin/magic-link', email, setMailHint)
+      }}
     />
   )
 }
