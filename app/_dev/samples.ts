@@ -695,4 +695,5 @@ export const documentConsentRequest: ConsentRequest = {
     isLocalOnly: false,
   },
   isReadOnly: true,
+  providers: consentRequest.providers.map((one) => ({ ...one, tools: one.tools.filter((tool) => tool.isReadOnly) })),
 }

@@ -97,7 +97,7 @@ export function ConsentAsk({
               key: 'Calls itself',
               value: (
                 <>
-                  <p className="font-medium">{client.name}</p>
+                  <p className="font-semibold">{client.name}</p>
                   {client.source === 'manual' ? null : (
                     <p className="text-muted">These are its own words. Nobody has checked them.</p>
                   )}
@@ -109,7 +109,7 @@ export function ConsentAsk({
               key: 'Answer goes to',
               value: (
                 <>
-                  <p className="font-medium">{destination(client)}</p>
+                  <p className="font-semibold">{destination(client)}</p>
                   <p className="mt-0.5 font-mono text-xs text-muted">{client.redirectUri}</p>
                 </>
               ),
@@ -121,7 +121,7 @@ export function ConsentAsk({
       <Part title="What it gets">
         <KeyValueList
           items={[
-            { key: 'Agent', value: <span className="font-medium">{request.agent}</span> },
+            { key: 'Agent', value: <span className="font-semibold">{request.agent}</span> },
             { key: 'Workspace', value: request.workspace },
             {
               key: 'On behalf of',
@@ -133,11 +133,11 @@ export function ConsentAsk({
                   <Button
                     size="sm"
                     variant="ghost"
-                    className="-mx-3"
+                    className="-mx-3 underline"
                     pending={switchPerson.pending}
                     onClick={() => void switchPerson.run(undefined)}
                   >
-                    Somebody else
+                    Not you?
                   </Button>
                 </div>
               ),
@@ -217,7 +217,7 @@ function Source({ client }: { client: ConsentClient }) {
   if (client.idHost !== null)
     return (
       <>
-        <p className="font-medium">{client.idHost}</p>
+        <p className="font-semibold">{client.idHost}</p>
         <p className="text-muted">Its description lies there; whoever holds that host says what it is.</p>
       </>
     )
@@ -235,7 +235,7 @@ function ProviderAccess({ access, children }: { access: ConsentProvider; childre
   const usable = access.accounts.filter((account) => account.isUsable)
   const broken = access.accounts.filter((account) => !account.isUsable)
   return (
-    <li className="rounded-lg border border-line">
+    <li className="overflow-clip rounded-lg border border-line">
       <div className="flex items-start gap-3 p-3">
         <ProviderMark provider={access.provider} />
         <div className="min-w-0 flex-1">
@@ -280,7 +280,7 @@ function Tools({ tools }: { tools: ConsentProvider['tools'] }) {
     <details className="group">
       <summary className="flex min-h-10 cursor-pointer list-none items-center justify-between gap-3 text-sm [&::-webkit-details-marker]:hidden">
         <span>
-          {tools.length} tools: {reads} read, {tools.length - reads} change something
+          {tools.length} tools: {reads} read, {tools.length - reads} write
         </span>
         <ChevronDown aria-hidden className="size-4 shrink-0 text-muted group-open:rotate-180" />
       </summary>
@@ -301,8 +301,8 @@ function MissingAccount({
   return (
     <div className="flex flex-wrap items-center justify-between gap-x-4 gap-y-2 border-t border-line bg-sunken px-3 py-2.5 text-sm">
       <p className="min-w-0 flex-1 basis-56 text-pretty">
-        These tools do nothing until an account is connected. That is a step of its own, before or after this one
-        {href === undefined ? `, once the dashboard shows the workspace ${workspace}` : ''}.
+        These tools do nothing until an account is connected. That is a step of its own, before or after this one.
+        {href === undefined ? ` To take it, switch the dashboard to the workspace ${workspace}.` : null}
       </p>
       {href === undefined ? null : (
         <Button size="sm" asChild>
