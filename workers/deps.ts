@@ -5,6 +5,7 @@
  */
 import path from 'node:path'
 
+import { reconcileChecks } from '@/lib/connections/check-reconcile'
 import { createDigests } from '@/lib/notifications/digest'
 import { createMailer, type Mailer } from '@/lib/notifications/mail'
 import { createFileTransport, createSmtpTransport } from '@/lib/notifications/transport'
@@ -55,7 +56,9 @@ export function createWorkerDeps(core: Core): WorkerDeps {
       for (const mailId of await digests.queueDue()) await queue.enqueue('sendMail', { mailId })
     }),
     drainAudit: singly(createDrainAudit({ audit, log })),
-    reconcileCalls: singly(createReconcileCalls({ audit, clock })),
+    reconcileCalls: singly(
+      createReconcileCalls({ audit, clock, checks: (options) => reconcileChecks({ appDb, audit, log }, options) }),
+    ),
     retention: singly(async () => {
       await retention()
     }),

@@ -1,5 +1,5 @@
 /**
- * Records as `unknown` the calls whose process died. The last hour is looked through each time, a week at start and once
+ * Records as `unknown` the calls, and the tests of connections, whose process died. The last hour is looked through each time, a week at start and once
  * an hour, for what an outage left behind.
  *
  * @module
@@ -16,6 +16,8 @@ const MAX_ROUNDS = 20
 
 export function createReconcileCalls(deps: {
   readonly audit: Pick<Audit, 'drain' | 'reconcile'>
+  /** The same for what else begins and ends on record. */
+  readonly checks: (options: Parameters<Audit['reconcile']>[0]) => Promise<number>
   readonly clock: Clock
 }) {
   let lookedFarAt: number | undefined
@@ -24,14 +26,9 @@ export function createReconcileCalls(deps: {
     await deps.audit.drain()
     const now = deps.clock.now().getTime()
     const isFar = lookedFarAt === undefined || Math.abs(now - lookedFarAt) >= HOUR_MS
-    for (let round = 0; round < MAX_ROUNDS; round += 1) {
-      const written = await deps.audit.reconcile({
-        olderThanMs: OLDER_THAN_MS,
-        windowMs: isFar ? WEEK_MS : HOUR_MS,
-        limit: BATCH,
-      })
-      if (written < BATCH) break
-    }
+    const options = { olderThanMs: OLDER_THAN_MS, windowMs: isFar ? WEEK_MS : HOUR_MS, limit: BATCH }
+    for (const reconcile of [deps.audit.reconcile, deps.checks])
+      for (let round = 0; round < MAX_ROUNDS; round += 1) if ((await reconcile(options)) < BATCH) break
     if (isFar) lookedFarAt = now
   }
 }

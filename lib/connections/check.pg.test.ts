@@ -13,6 +13,7 @@ import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 
 import { createCheck, type CheckDeps, type CheckTokens } from './check'
 import { CHECK_RATES, createCheckLimits } from './check-limits'
+import { reconcileChecks } from './check-reconcile'
 
 const TOKEN = 'gho_a-credential-that-nobody-may-see'
 
@@ -228,14 +229,19 @@ describe('testing a connection', () => {
 
   it('renews once when the token is refused, and asks once more with the newer one', async () => {
     const { check, asked } = arrange({
-      answers: [{ kind: 'rejected', code: 'token_expired', status: 200 }, known(world.connectionId)],
+      answers: [
+        { kind: 'rejected', code: 'token_expired', status: 200, refusedToken: { documented: 'expired' } },
+        known(world.connectionId),
+      ],
     })
     expect(await check(owner, connectionId)).toMatchObject({ ok: true, refreshed: true })
     expect(asked).toEqual(['token', 'identify old', 'renew 1 expired', 'identify new'])
   })
 
   it('does not renew a second time when the newer token is refused as well', async () => {
-    const { check, asked } = arrange({ answers: [{ kind: 'rejected', code: 'http_401', status: 401 }] })
+    const { check, asked } = arrange({
+      answers: [{ kind: 'rejected', code: 'http_401', status: 401, refusedToken: {} }],
+    })
     expect(await check(owner, connectionId)).toMatchObject({
       ok: false,
       failure: { code: 'reauthorization_required', action: 'reconnect' },
@@ -303,5 +309,47 @@ describe('testing a connection', () => {
     for (let count = 0; count <= CHECK_RATES.connection.points; count += 1)
       await check(colleague, connectionId).catch(() => undefined)
     expect(await check(owner, connectionId)).toMatchObject({ ok: true })
+  })
+
+  describe('whose process died', () => {
+    const NOW = { olderThanMs: 0, windowMs: 3_600_000, limit: 500 }
+    const reconcile = (options: Partial<typeof NOW> = {}) =>
+      reconcileChecks({ appDb: db.app, audit, log: createLog('test', 'silent') }, { ...NOW, ...options })
+
+    /** A test that has begun and of which nobody will ever hear again. */
+    async function killed() {
+      let opened: () => void = () => undefined
+      const isOpen = new Promise<void>((resolve) => (opened = resolve))
+      const { check } = arrange({
+        tokens: {
+          accessToken: () => {
+            opened()
+            return new Promise(() => undefined)
+          },
+        },
+      })
+      void check(owner, connectionId).catch(() => undefined)
+      await isOpen
+    }
+
+    it('ends as unknown, once, whoever looks and however often', async () => {
+      await killed()
+      expect(await recorded()).toEqual(['connection.test_started'])
+      const both = await Promise.all([reconcile(), reconcile()])
+      expect(both.reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(1)
+      await reconcile()
+      expect(await recorded()).toEqual(['connection.test_started', 'connection.tested unknown process_lost'])
+    })
+
+    it('is not ended while it may still run, and one that ended is left alone', async () => {
+      const { check } = arrange()
+      await check(owner, connectionId)
+      await killed()
+      const before = await recorded()
+      await reconcile({ olderThanMs: 60_000 })
+      expect(await recorded()).toEqual(before)
+      await reconcile()
+      expect(await recorded()).toEqual([...before, 'connection.tested unknown process_lost'])
+    })
   })
 })

@@ -137,7 +137,7 @@ export function createCheck(deps: CheckDeps) {
     const isNewer = (token: CheckToken) => before !== undefined && token.generation > before
     let token = await tokens.accessToken(tenantId, connectionId, { minGeneration: generation })
     let answer = await timed(client, token, signal)
-    const refusal = refusalOf(answer.result)
+    const refusal = answer.result.kind === 'rejected' ? answer.result.refusedToken : undefined
     if (refusal !== undefined) {
       token = await tokens.afterUnauthorized(tenantId, connectionId, token.generation, refusal)
       answer = await timed(client, token, signal)
@@ -216,18 +216,6 @@ async function timed(client: ProviderClient, { token }: CheckToken, signal: Abor
   return { result, latencyMs: Math.round(performance.now() - startedAt) }
 }
 
-/** Words of providers for an access token that is over, beside the status 401. */
-const EXPIRED = ['token_expired']
-const REVOKED = ['token_revoked', 'account_inactive']
-
-/** @returns undefined when the token was not what was refused */
-function refusalOf(result: IdentityResult): { readonly documented?: 'expired' | 'revoked' } | undefined {
-  if (result.kind !== 'rejected') return undefined
-  if (EXPIRED.includes(result.code)) return { documented: 'expired' }
-  if (REVOKED.includes(result.code)) return { documented: 'revoked' }
-  return result.status === 401 || result.code === 'invalid_auth' ? {} : undefined
-}
-
 function judge(result: IdentityResult, subject: Subject, name: string): CheckFailure | null {
   switch (result.kind) {
     case 'known':
@@ -239,7 +227,7 @@ function judge(result: IdentityResult, subject: Subject, name: string): CheckFai
             action: 'reconnect',
           }
     case 'rejected':
-      return refusalOf(result) === undefined ? rejected(name) : unauthorized(name)
+      return result.refusedToken === undefined ? rejected(name) : unauthorized(name)
     case 'weather':
       return result.retryAfterSeconds === undefined ? unavailable(name) : limited(name)
   }

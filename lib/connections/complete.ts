@@ -11,6 +11,7 @@ import type { ConnectionId } from '../ids'
 import type { ProviderClient, ProviderIdentity } from '../providers/client'
 import { missingScopes } from '../providers/scopes'
 import type { TokenSet } from '../providers/token-set'
+import { variantOf } from '../providers/variants'
 import type { NewCredential } from '../vault/credential'
 import { endAttempt, spoolId, type ConnectAttempt, type ConnectOutcome } from './attempt'
 import { revocableScope, siblingsOf, type ConnectionsDeps } from './deps'
@@ -153,7 +154,7 @@ export function createComplete(deps: ConnectionsDeps): Complete {
         continue
       }
       try {
-        return await show(attempt, client, identity, tokens.grantedScopes, connectionId, generation, existing !== null)
+        return await show(attempt, client, identity, tokens, connectionId, generation, existing !== null)
       } catch (error) {
         if (!isUniqueViolation(error)) throw error
         // Another tab connected the same account at this moment. Its connection takes these tokens.
@@ -196,12 +197,14 @@ export function createComplete(deps: ConnectionsDeps): Complete {
     attempt: ConnectAttempt,
     client: ProviderClient,
     identity: ProviderIdentity,
-    grantedScopes: readonly string[],
+    tokens: TokenSet,
     connectionId: ConnectionId,
     generation: number,
     isKnown: boolean,
   ): Promise<ConnectOutcome> => {
     const { tenantId, personId, provider, providerApp } = attempt
+    const { grantedScopes } = tokens
+    const variant = variantOf(client.definition, tokens, deps.clock.now())
     const missing = missingScopes(client.definition.scopes, grantedScopes, attempt.requestedScopes)
     const outcome: ConnectOutcome =
       missing.length === 0
@@ -214,7 +217,7 @@ export function createComplete(deps: ConnectionsDeps): Complete {
         await tx.$executeRaw`
           UPDATE connection SET access = 'allowed', access_reason = NULL, state = 'active', state_reason = NULL, state_at = now(),
               credential_generation = GREATEST(credential_generation, ${generation}), requested_scopes = ${scopes}, granted_scopes = ${granted},
-              account_label = ${identity.label}, account_email = ${identity.email}, authorized_at = now()
+              account_label = ${identity.label}, account_email = ${identity.email}, token_variant = ${variant}, authorized_at = now()
            WHERE tenant_id = ${tenantId} AND id = ${connectionId} AND access <> 'deleted'`
       else
         await tx.connection.create({
@@ -232,6 +235,7 @@ export function createComplete(deps: ConnectionsDeps): Complete {
             credentialGeneration: generation,
             requestedScopes: scopes,
             grantedScopes: granted,
+            tokenVariant: variant,
             authorizedAt: deps.clock.now(),
           },
         })

@@ -3,7 +3,7 @@ import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
 import { createConnectRoutes } from '@/gateway/connect'
 import { createGatewayServer } from '@/gateway/server'
@@ -300,6 +300,86 @@ describe('consent', () => {
     const [view] = await flows.connections.list(who.principal)
     expect(view?.missingScopes).toEqual([`${GMAIL}compose`])
     expect(view?.grantedScopes).toContain(`${GMAIL}readonly`)
+  })
+})
+
+describe('what the answer to a consent says of the provider’s app', () => {
+  const AS_USUAL = {
+    google: { accessS: 3_599, refreshS: null },
+    github: { accessS: 28_800, refreshS: 15_897_600 },
+    slack: { accessS: 43_200, refreshS: null },
+  } as const
+  afterEach(() => {
+    for (const name of PROVIDERS) sandbox.control.setLifetimes(name, AS_USUAL[name])
+  })
+
+  /** As the page gets it, once the copy of the credential's facts is there. */
+  const trapsOf = async (who: Someone, id: string) => {
+    await flows.credentials.settled()
+    const { traps } = await flows.connections.show(who.principal, id)
+    return traps.map(({ code, severity, action }) => [code, severity, action])
+  }
+  const idOf = (end: Ended) => String(end.detail['connectionId'])
+
+  it('nothing, where nothing is odd', async () => {
+    const who = await someone()
+    expect(await trapsOf(who, await connected(who, 'google', ANA.google))).toEqual([])
+    expect(await trapsOf(who, await connected(who, 'github', ANA.github))).toEqual([])
+  })
+
+  it('Google: an app in testing, whose refresh tokens live for seven days', async () => {
+    sandbox.control.setLifetimes('google', { refreshS: 604_799 })
+    const who = await someone()
+    const id = await connected(who, 'google', ANA.google)
+    expect(await trapsOf(who, id)).toEqual([['google_testing', 'warning', 'reconnect']])
+    const [trap] = (await flows.connections.show(who.principal, id)).traps
+    expect(Date.parse(trap?.at ?? '') - Date.now()).toBeGreaterThan(6.9 * 86_400_000)
+  })
+
+  it('Google: no refresh token came', async () => {
+    sandbox.control.inject({ provider: 'google', target: 'token', fault: { kind: 'refresh_token', as: 'missing' } })
+    const who = await someone()
+    const id = await connected(who, 'google', ANA.google)
+    expect(await trapsOf(who, id)).toEqual([['google_no_refresh_token', 'warning', 'reconnect']])
+  })
+
+  it('Google: a box was unticked, and a full consent ends that', async () => {
+    const who = await someone()
+    const id = idOf(await connect(who, 'google', { account: ANA.google, untick: [`${GMAIL}compose`] }))
+    expect(await trapsOf(who, id)).toEqual([['partial_consent', 'warning', 'reconnect']])
+    await connect(who, 'google', { account: ANA.google }, { connectionId: id })
+    expect(await trapsOf(who, id)).toEqual([])
+  })
+
+  it('GitHub: an OAuth app without expiry, and one with it after the account was connected again', async () => {
+    sandbox.control.setLifetimes('github', { accessS: null })
+    const who = await someone()
+    const id = await connected(who, 'github', ANA.github)
+    expect(await trapsOf(who, id)).toEqual([['github_oauth_never_expires', 'info', 'none']])
+    sandbox.control.setLifetimes('github', AS_USUAL.github)
+    await connect(who, 'github', { account: ANA.github }, { connectionId: id })
+    expect(await trapsOf(who, id)).toEqual([])
+  })
+
+  it('GitHub: a GitHub App without expiry', async () => {
+    const answers = [
+      ['token', { access_token: `ghu_${'a'.repeat(36)}`, scope: '', token_type: 'bearer' }],
+      ['api', { id: 4_711, login: 'app-user', name: null, email: null }],
+    ] as const
+    for (const [target, body] of answers)
+      sandbox.control.inject({ provider: 'github', target, fault: { kind: 'error', status: 200, body } })
+    const who = await someone()
+    const end = await connect(who, 'github', { account: ANA.github })
+    expect(await trapsOf(who, idOf(end))).toEqual([['github_never_expires', 'info', 'none']])
+  })
+
+  it('Slack: rotation that cannot be turned off again, or that is off', async () => {
+    const who = await someone()
+    const id = await connected(who, 'slack', ANA.slack)
+    expect(await trapsOf(who, id)).toEqual([['slack_rotation_on', 'info', 'none']])
+    sandbox.control.setLifetimes('slack', { accessS: null })
+    await connect(who, 'slack', { account: ANA.slack }, { connectionId: id })
+    expect(await trapsOf(who, id)).toEqual([['slack_rotation_off', 'info', 'none']])
   })
 })
 

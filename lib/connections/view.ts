@@ -98,7 +98,7 @@ export function createView(deps: { readonly appDb: AppDb; readonly providers: Pr
       refreshMode: definition.refreshMode,
       providerTraps: definition.traps,
       state: row.state,
-      variant: null,
+      variant: row.tokenVariant,
       hasRefreshToken: row.refreshTokenPresent,
       accessExpiresAt: row.accessExpiresAt,
       refreshExpiresAt: row.refreshExpiresAt,

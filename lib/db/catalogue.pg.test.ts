@@ -76,8 +76,13 @@ const APP: Expected = {
     'portcullis_web: public.ui_preference UPDATE',
   ],
   readers: ['portcullis_web', 'portcullis_audit_writer', 'portcullis_vault'],
-  // The last characters of a session key, what no key of the pages opens, and whether there is a refresh token.
-  readableSecretColumns: ['agent_session.secret_hint', 'audit_record.sealed', 'connection.refresh_token_present'],
+  // The last characters of a session key, what no key of the pages opens, whether there is a refresh token, and its kind.
+  readableSecretColumns: [
+    'agent_session.secret_hint',
+    'audit_record.sealed',
+    'connection.refresh_token_present',
+    'connection.token_variant',
+  ],
   functions: [
     ...each('portcullis_app', [
       'agent_session_by_access_token',
@@ -109,6 +114,7 @@ const APP: Expected = {
     ]),
     ...each('portcullis_audit_writer', ['audit_intents', 'audit_outcomes']),
     ...each('portcullis_web', [
+      'unfinished_connection_tests',
       'current_person',
       'current_tenant',
       'memberships_of',

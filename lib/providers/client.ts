@@ -76,7 +76,13 @@ export type ExchangeResult =
 
 export type IdentityResult =
   | { readonly kind: 'known'; readonly identity: ProviderIdentity; readonly grantedScopes: string[] | null }
-  | { readonly kind: 'rejected'; readonly code: string; readonly status: number }
+  | {
+      readonly kind: 'rejected'
+      readonly code: string
+      readonly status: number
+      /** Present when it was the token that was refused, as the provider's own rules read the answer. */
+      readonly refusedToken?: { readonly documented?: 'expired' | 'revoked' }
+    }
   | { readonly kind: 'weather'; readonly code: string; readonly retryAfterSeconds?: number }
 
 export type RevokeResult =

@@ -827,14 +827,37 @@ describe('identity', () => {
   })
 
   it.each([
-    ['github', json(401, { message: 'Bad credentials' }), { kind: 'rejected', code: 'http_401', status: 401 }],
+    [
+      'github',
+      json(401, { message: 'Bad credentials' }),
+      { kind: 'rejected', code: 'http_401', status: 401, refusedToken: {} },
+    ],
     ['github', json(200, { login: 'ann' }), { kind: 'rejected', code: 'http_200', status: 200 }],
     [
       'github',
       json(403, { message: 'x' }, { 'x-ratelimit-remaining': '0' }),
       { kind: 'weather', code: 'rate_limited' },
     ],
-    ['slack', json(200, { ok: false, error: 'invalid_auth' }), { kind: 'rejected', code: 'invalid_auth', status: 200 }],
+    [
+      'slack',
+      json(200, { ok: false, error: 'invalid_auth' }),
+      { kind: 'rejected', code: 'invalid_auth', status: 200, refusedToken: {} },
+    ],
+    [
+      'slack',
+      json(200, { ok: false, error: 'token_expired' }),
+      { kind: 'rejected', code: 'token_expired', status: 200, refusedToken: { documented: 'expired' } },
+    ],
+    [
+      'slack',
+      json(200, { ok: false, error: 'token_revoked' }),
+      { kind: 'rejected', code: 'token_revoked', status: 200, refusedToken: { documented: 'revoked' } },
+    ],
+    [
+      'slack',
+      json(200, { ok: false, error: 'missing_scope' }),
+      { kind: 'rejected', code: 'missing_scope', status: 200 },
+    ],
     ['google', raw(200, '<html>'), { kind: 'weather', code: 'unreadable_answer' }],
   ] as const)('of %s is not guessed', async (name, answer, expected) => {
     script = answer

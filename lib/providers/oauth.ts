@@ -370,10 +370,14 @@ export function createOAuthClient(options: OAuthClientOptions): ProviderClient {
     if (answer.status !== 200 || identity === null) {
       const refusal = definition.dialect.refusal(body, answer.status)
       const code = refusal === undefined ? 'unknown_error' : codeOf(refusal.code)
+      const { status, headers } = answer
+      const verdict = definition.judgeApi({ status, headers, json: body }, clock.now())
+      const documented = verdict.kind === 'unauthorized' ? verdict.documented : undefined
       return {
         kind: 'rejected',
-        code: code === 'unknown_error' ? `http_${answer.status}` : code,
-        status: answer.status,
+        code: code === 'unknown_error' ? `http_${status}` : code,
+        status,
+        ...(verdict.kind === 'unauthorized' ? { refusedToken: documented === undefined ? {} : { documented } } : {}),
       }
     }
     const reported = answer.headers.get('x-oauth-scopes')
