@@ -27,7 +27,24 @@ describe('the history of a connection in words', () => {
       'The provider took too long.',
       'bad',
     ],
-    [{ outcome: 'not_tried', code: 'app_incident', cause: 'x' }, 'Renewal not tried', 'App incident.', 'plain'],
+    [
+      { outcome: 'not_tried', code: 'app_incident', cause: 'x' },
+      'Renewal not tried',
+      'The provider refuses or fails all accounts of this server.',
+      'plain',
+    ],
+    [
+      { outcome: 'unknown_outcome', code: 'http_500' },
+      'Renewal without a usable answer, on schedule',
+      'Something failed at the provider (HTTP 500).',
+      'bad',
+    ],
+    [
+      { outcome: 'rejected', code: 'http_403' },
+      'Renewal refused, on schedule',
+      'The provider answered something unexpected (HTTP 403).',
+      'bad',
+    ],
     [{ outcome: 'state:active', code: 'recovery' }, 'Works', undefined, 'good'],
     [
       { outcome: 'state:reauthorization_required', code: 'lost_rotation' },

@@ -30,7 +30,7 @@ const outcomes: Readonly<Record<string, string>> = {
   rejected: 'Renewal refused',
   weather: 'Renewal failed for now',
   app_fault: 'Renewal refused to this server’s app',
-  unknown_outcome: 'The answer to a renewal was lost',
+  unknown_outcome: 'Renewal without a usable answer',
   not_tried: 'Renewal not tried',
 }
 

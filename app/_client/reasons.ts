@@ -64,12 +64,32 @@ const reasons: Readonly<Record<string, string>> = {
   ratelimited: 'The provider asked to slow down',
   access_ended: 'The access was withdrawn',
   credential_unreadable: 'The stored credential could not be opened',
+  internal_failure: 'Something failed at the provider',
+  server_error: 'Something failed at the provider',
+  backend_error: 'Something failed at the provider',
+  internal_error: 'Something failed at the provider',
+  fatal_error: 'Something failed at the provider',
+  temporarily_unavailable: 'The provider says that it is not available for now',
+  service_unavailable: 'The provider says that it is not available for now',
+  rate_limit_exceeded: 'The provider asked to slow down',
+  slow_down: 'The provider asked to slow down',
+  app_incident: 'The provider refuses or fails all accounts of this server',
+  unknown_error: 'The provider refused without a reason',
+  process_lost: 'Nobody knows how it ended: the server was stopped meanwhile',
 }
+
+/** A status that an answer had and nothing beside it that says why. */
+const STATUS = /^http_([1-5]\d\d)$/
 
 /** The words for a code; an unknown code is shown readably rather than hidden. */
 export function reasonWords(code: string): string {
   const words = Object.hasOwn(reasons, code) ? reasons[code] : undefined
   if (words !== undefined) return words
+  const [, status] = STATUS.exec(code) ?? []
+  if (status !== undefined)
+    return status >= '500'
+      ? `Something failed at the provider (HTTP ${status})`
+      : `The provider answered something unexpected (HTTP ${status})`
   const readable = code.replace(/[._]+/g, ' ').trim()
   return readable.charAt(0).toUpperCase() + readable.slice(1)
 }

@@ -6,6 +6,7 @@ import { useState } from 'react'
 import type { ReactNode } from 'react'
 
 import type { ActionResult, ValueResult } from '@/components/action'
+import { useNow } from '@/components/now'
 import { ConnectionTimeline, duration } from '@/components/pages/connection-timeline'
 import type {
   AgentUse,
@@ -27,6 +28,7 @@ import { KeyValueList } from '@/components/ui/key-value'
 import type { KeyValue } from '@/components/ui/key-value'
 import { PageHeader } from '@/components/ui/page-header'
 import { ProviderMark } from '@/components/ui/provider-mark'
+import { formatAbsolute } from '@/components/ui/relative-time'
 import { Loading, Skeleton } from '@/components/ui/skeleton'
 import { ConnectionBadge, connectionMeaning } from '@/components/ui/status-badge'
 import { Time } from '@/components/ui/time'
@@ -287,7 +289,7 @@ function renewalItems({ renewal, state }: ConnectionDetailData): KeyValue[] {
   if (isUsable && renewal.renews === true)
     items.push({
       key: 'Next renewal',
-      value: renewal.nextAt === undefined ? 'Before the next call that needs it' : <Time at={renewal.nextAt} />,
+      value: renewal.nextAt === undefined ? 'Before the next call that needs it' : <Ahead at={renewal.nextAt} />,
     })
   if (isUsable && renewal.renews === false)
     items.push({
@@ -297,6 +299,13 @@ function renewalItems({ renewal, state }: ConnectionDetailData): KeyValue[] {
   if (isUsable && renewal.consentEndsAt !== undefined)
     items.push({ key: 'Consent ends', value: <Time at={renewal.consentEndsAt} /> })
   return items
+}
+
+/** When something is due; what is overdue by a moment is due now, not “just now”. */
+function Ahead({ at }: { at: string }) {
+  const now = useNow()
+  const isDue = now !== undefined && Date.parse(at) <= now
+  return isDue ? <span title={formatAbsolute(at)}>Due now</span> : <Time at={at} />
 }
 
 function Tested({
