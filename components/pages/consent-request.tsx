@@ -1,7 +1,7 @@
 'use client'
 
 import { ChevronDown, CircleAlert, ExternalLink } from 'lucide-react'
-import { useEffect, useState } from 'react'
+import { useCallback, useEffect, useRef, useState } from 'react'
 import type { ReactNode } from 'react'
 
 import type { Action, ActionError } from '@/components/action'
@@ -75,7 +75,7 @@ export function ConsentAsk({
   const approve = useAction(onApprove)
   const deny = useAction(onDeny)
   const switchPerson = useAction(onSwitchPerson)
-  const isSettled = useSettled()
+  const { isSettled, isSettledNow } = useSettled()
   const error = approve.error ?? deny.error ?? switchPerson.error
   const isBusy = approve.pending || deny.pending
   const missing = request.providers.filter((one) => one.isMissing)
@@ -194,7 +194,7 @@ export function ConsentAsk({
           pendingLabel="Approving…"
           {...(isSettled ? {} : { 'aria-disabled': true })}
           onClick={() => {
-            if (!isBusy && isSettled) void approve.run(undefined)
+            if (!isBusy && isSettledNow()) void approve.run(undefined)
           }}
         >
           Approve
@@ -462,16 +462,22 @@ export function failureTitle({ code }: ActionError): string {
  * True once the page has been in front for a moment. A page of somebody else's can have a person double-click something
  * in a window above this one and close it in between; the second click then lands here.
  */
-function useSettled(): boolean {
+function useSettled(): { readonly isSettled: boolean; readonly isSettledNow: () => boolean } {
   const [isSettled, setSettled] = useState(false)
+  // The click may come before the button is drawn anew.
+  const now = useRef(false)
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined
+    const settle = (value: boolean) => {
+      now.current = value
+      setSettled(value)
+    }
     const wait = () => {
       clearTimeout(timer)
-      timer = setTimeout(() => setSettled(document.visibilityState === 'visible'), SETTLE_MS)
+      timer = setTimeout(() => settle(document.visibilityState === 'visible'), SETTLE_MS)
     }
     const begin = () => {
-      setSettled(false)
+      settle(false)
       wait()
     }
     wait()
@@ -483,5 +489,5 @@ function useSettled(): boolean {
       document.removeEventListener('visibilitychange', begin)
     }
   }, [])
-  return isSettled
+  return { isSettled, isSettledNow: useCallback(() => now.current, []) }
 }
