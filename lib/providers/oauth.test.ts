@@ -107,7 +107,7 @@ function client(
     },
     egress,
     clock,
-    tokenTimeoutMs: options.tokenTimeoutMs ?? 400,
+    tokenTimeoutMs: options.tokenTimeoutMs ?? 20_000,
   })
   const found = providers.get(name)
   if (found === undefined) throw new Error('not configured')
@@ -381,7 +381,9 @@ describe('weather and lost answers', () => {
   for (const name of ['google', 'github', 'slack'] as const)
     it.each(rows)(`${name}: %s decides nothing about the grant`, async (_what, answer, expected) => {
       script = answer
-      expect(await refresh(name)).toEqual(expected)
+      // Only who never answers is waited for in vain: a slow machine is not silence.
+      const isSilent = expected.kind === 'unknown_outcome' && expected.code === 'timeout'
+      expect(await refresh(name, isSilent ? { tokenTimeoutMs: 400 } : {})).toEqual(expected)
       expect(asked).toHaveLength(1)
     })
 
