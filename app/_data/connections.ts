@@ -46,6 +46,9 @@ const select = {
   lastErrorAt: true,
   refreshTokenPresent: true,
   failures: true,
+  providerApp: true,
+  authorizedAt: true,
+  idleReason: true,
 } as const
 
 /** What a viewer may see of a workspace's connections, as a condition of every query here. */
@@ -84,6 +87,8 @@ export interface ConnectionFacts extends ConnectionRow {
   readonly history: readonly HistoryLine[]
   readonly stateReason?: string | undefined
   readonly stateSince: string
+  /** How many warnings the gateway is likely to add, so that their place is kept. */
+  readonly likelyWarnings: number
   readonly canDisconnect: boolean
   /** Only its owner can consent again. */
   readonly canReconnect: boolean
@@ -99,6 +104,8 @@ export async function findConnection(viewer: Viewer, connectionId: string): Prom
     const agents = (await createToolUsers(tx, viewer))(row)
     const history = await readHistory(tx, viewer, connectionId)
     const labels = await readLabels(tx, { people: [row.ownerPersonId] })
+    const { provider, providerApp } = row
+    const incidents = await tx.providerAppStatus.count({ where: { provider, appKey: providerApp, state: 'open' } })
     const isOwn = row.ownerPersonId === viewer.personId
     const isAdmin = viewer.role === 'owner' || viewer.role === 'admin'
     return {
@@ -111,6 +118,7 @@ export async function findConnection(viewer: Viewer, connectionId: string): Prom
       history,
       stateReason: row.stateReason === null ? undefined : stateWords(row.stateReason),
       stateSince: row.stateAt.toISOString(),
+      likelyWarnings: likelyWarnings(row, incidents > 0),
       canDisconnect: isPermitted(viewer.role, 'connection.disconnect') && (isAdmin || isOwn),
       canReconnect: isPermitted(viewer.role, 'connection.connect') && isOwn,
       canTest: isPermitted(viewer.role, 'connection.test') && (isAdmin || isOwn),
@@ -236,6 +244,23 @@ function renewalOf(row: RenewalRow): RenewalFacts {
         ? undefined
         : { words: `${reasonWords(lastErrorCode)}.`, at: lastErrorAt.toISOString() },
   }
+}
+
+const FORTNIGHT_MS = 14 * 86_400_000
+
+/** What can be seen coming without the provider's own rules, which the pages do not have. A guess: it only keeps a place. */
+function likelyWarnings(
+  row: RenewalRow & { readonly state: string; readonly idleReason: string | null },
+  hasIncident: boolean,
+): number {
+  if (row.state !== 'active' && row.state !== 'refreshing' && row.state !== 'degraded') return 0
+  const { accessExpiresAt, refreshExpiresAt, refreshTokenPresent } = row
+  const endsSoon =
+    refreshTokenPresent !== false &&
+    refreshExpiresAt !== null &&
+    refreshExpiresAt.getTime() - systemClock.now().getTime() <= FORTNIGHT_MS
+  const cannotRenew = refreshTokenPresent === false && accessExpiresAt !== null
+  return [hasIncident, endsSoon, cannotRenew, row.idleReason === 'grant_ending'].filter(Boolean).length
 }
 
 /**

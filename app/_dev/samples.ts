@@ -227,6 +227,7 @@ export function connectionDetail(state: ConnectionSummary['state']): ConnectionD
       lastError: state === 'active' ? undefined : { words: 'The provider took too long.', at: ago(3) },
     },
     history: connectionHistory,
+    likelyWarnings: 1,
     traps: [
       {
         code: 'google_testing',

@@ -46,6 +46,8 @@ export interface ConnectionDetailData extends ConnectionSummary {
   readonly history: readonly HistoryLine[]
   /** Undefined until the gateway has said. */
   readonly traps: readonly TrapLine[] | undefined
+  /** How many warnings are likely to be among them: their place is kept until they are there. */
+  readonly likelyWarnings: number
   /** Public sentence on why the state is what it is. */
   readonly stateReason?: string | undefined
   readonly stateSince?: string | undefined
@@ -163,6 +165,16 @@ export function ConnectionDetail({
         {test.error === undefined ? null : <Alert tone="danger" title={test.error.message} />}
         {tested === undefined ? null : (
           <Tested result={tested} connection={connection} action={reconnectButton('secondary')} />
+        )}
+        {connection.traps !== undefined || connection.likelyWarnings === 0 ? null : (
+          <Loading label="Looking for known problems">
+            <div className="space-y-4">
+              {Array.from({ length: connection.likelyWarnings }, (_, index) => (
+                // As high as a warning of three or four lines.
+                <Skeleton key={index} className="h-44 rounded-lg sm:h-32 lg:h-28" />
+              ))}
+            </div>
+          </Loading>
         )}
         {warnings.map((trap) => (
           <Alert key={trap.code} tone={trap.severity} title={trap.title}>

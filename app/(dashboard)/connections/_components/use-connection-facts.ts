@@ -13,17 +13,22 @@ export interface ConnectionFacts {
   readonly traps: readonly TrapLine[]
 }
 
+/** What the last page was told: the next one begins with it, and moves nothing when it hears the same again. */
+let lastFacts: ReadonlyMap<string, ConnectionFacts> | undefined
+
 /**
  * @param rows  what the page shows; asked again whenever it is rendered anew
  * @returns by connection id; undefined until the answer is there
  */
 export function useConnectionFacts(rows: unknown): ReadonlyMap<string, ConnectionFacts> | undefined {
-  const [facts, setFacts] = useState<ReadonlyMap<string, ConnectionFacts>>()
+  const [facts, setFacts] = useState(lastFacts)
   useEffect(() => {
     const controller = new AbortController()
     load('/api/v1/connections', parse, controller.signal).then(
       (result) => {
-        if (result.ok && !controller.signal.aborted) setFacts(result.value)
+        if (!result.ok || controller.signal.aborted) return
+        lastFacts = result.value
+        setFacts(result.value)
       },
       () => {
         // The rows stand on their own; the next rendering asks again.
