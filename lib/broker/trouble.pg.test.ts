@@ -64,6 +64,19 @@ describe('an agent whose account is in trouble', () => {
     expect(text).toContain(page())
   })
 
+  it('hears the same when its own call met the change and the copy of the state is not here yet', async () => {
+    await arrange('active')
+    const text = await call('connection.reauthorization_required')
+    expect(text).toMatch(
+      /^The GitHub account "octocat" has to be connected again, since a moment ago\. Ask "Ada Lovelace"/,
+    )
+    expect(text).toContain(reconnect())
+    expect(text).toContain(page())
+    expect(await call('connection.already_revoked')).toMatch(
+      /^Access to the GitHub account "octocat" has ended, since a/,
+    )
+  })
+
   it('hears that access has ended, although the connection is blocked already', async () => {
     await arrange('revoked', { access: 'blocked', reason: 'token_revoked' })
     const text = await call()

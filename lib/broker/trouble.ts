@@ -18,7 +18,8 @@ import type { CallFailure, Links } from './failure'
 export interface AccountTrouble {
   readonly state: Trouble | 'working' | 'gone'
   readonly reason: string | null
-  readonly since: Date
+  /** Null: a moment ago. */
+  readonly since: Date | null
   readonly ownerId: PersonId | null
   /** Undefined where it is not known or may not be told. */
   readonly ownerName: string | undefined
@@ -65,13 +66,26 @@ export function createTroubleDesk(deps: {
         const trouble = await known.get(`${tenantId} ${account.connectionId}`, () =>
           readTrouble(appDb, tenantId, account.connectionId),
         )
-        return troubleWords(trouble, account, { links, personId, now: clock.now() }) ?? failure.text
+        const seen = asFailed(trouble, failure.reason)
+        return troubleWords(seen, account, { links, personId, now: clock.now() }) ?? failure.text
       } catch (error) {
         log.warn({ err: error }, 'what is wrong with an account could not be looked up')
         return failure.text
       }
     },
   }
+}
+
+/** The state is copied here a moment after it changed: the first call that met the change knows better. */
+function asFailed(trouble: AccountTrouble, reason: string): AccountTrouble {
+  if (trouble.state !== 'working') return trouble
+  const state = Object.hasOwn(LOST, reason) ? LOST[reason] : undefined
+  return state === undefined ? trouble : { ...trouble, state, reason: null, since: null }
+}
+
+const LOST: Readonly<Record<string, Trouble>> = {
+  connection_reauthorization_required: 'reauthorization_required',
+  connection_already_revoked: 'revoked',
 }
 
 async function readTrouble(appDb: AppDb, tenantId: TenantId, connectionId: ConnectionId): Promise<AccountTrouble> {
@@ -122,7 +136,10 @@ export function troubleWords(
   const who = whom(trouble, personId)
   const reason = reasonOf(trouble.reason)
   const because = reason === undefined ? '' : ` The reason: ${reason}.`
-  const since = `since ${trouble.since.toISOString().slice(0, 16).replace('T', ' ')} UTC`
+  const since =
+    trouble.since === null
+      ? 'since a moment ago'
+      : `since ${trouble.since.toISOString().slice(0, 16).replace('T', ' ')} UTC`
   const again = `Ask ${who} to open ${links.reconnect(account)} and connect it again, then try again. Its page is ${page}.`
   switch (trouble.state) {
     case 'working':
@@ -136,7 +153,7 @@ export function troubleWords(
     case 'suspended':
       return `The ${what} is suspended, ${since}.${because} Trying again does not help. Ask ${who} to look at ${page}.`
     case 'degraded': {
-      const isLong = now.getTime() - trouble.since.getTime() > LONG_MS
+      const isLong = trouble.since !== null && now.getTime() - trouble.since.getTime() > LONG_MS
       return `${provider} has not renewed the access to the ${what} ${since}. It is tried again by itself: try again in a few minutes. ${
         isLong
           ? `It has lasted for long: ask ${who} to look at ${page}.`
