@@ -24,11 +24,13 @@ export interface SandboxControl {
   /** Every token the provider ever issued, oldest first. */
   journal(provider: Provider): Promise<readonly Token[]>
   /** Of tokens issued from now on, in seconds. */
-  setLifetime(provider: Provider, accessS: number): Promise<void>
+  setLifetime(provider: Provider, accessS: number, refreshS?: number): Promise<void>
   /** Makes one token expired now. */
   expire(provider: Provider, token: string): Promise<void>
   /** Makes every living access token of this provider expired now. */
   expireAll(provider: Provider): Promise<void>
+  /** The person withdraws, at the provider, everything that was granted there. */
+  revokeAll(provider: Provider): Promise<void>
 }
 
 /** @param dataDir  of a product that was started with the control */
@@ -53,11 +55,15 @@ export function sandboxControl(dataDir: string): SandboxControl {
     counters: async (provider) => (await ask(`counters?provider=${provider}`)) as Counters, // its own type, as JSON
     resetCounters: () => tell('reset-counters'),
     journal: async (provider) => ((await ask(`journal?provider=${provider}`)) as { tokens: Token[] }).tokens, // as above
-    setLifetime: (provider, accessS) => tell('lifetimes', { provider, accessS }),
+    setLifetime: (provider, accessS, refreshS) => tell('lifetimes', { provider, accessS, refreshS }),
     expire: (provider, token) => tell('expire', { provider, token }),
     expireAll: async (provider) => {
       for (const token of await control.journal(provider))
         if (token.kind === 'access' && token.state === 'live') await control.expire(provider, token.value)
+    },
+    revokeAll: async (provider) => {
+      for (const token of await control.journal(provider))
+        if (token.state === 'live') await tell('revoke', { provider, token: token.value })
     },
   }
   return control
