@@ -13,6 +13,7 @@ export const SESSION_NOT_FOUND = -32_001
 export const INVALID_REQUEST = -32_600
 export const METHOD_NOT_FOUND = -32_601
 export const INVALID_PARAMS = -32_602
+export const INTERNAL_ERROR = -32_603
 export const PARSE_ERROR = -32_700
 export const MISSING_CAPABILITY = -32_021
 export const UNSUPPORTED_VERSION = -32_022

@@ -12,6 +12,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 
 import {
   classifyInboundRequest,
+  isInitializeRequest,
   isJsonContentType,
   isJSONRPCNotification,
   isJSONRPCRequest,
@@ -27,6 +28,7 @@ import type { AgentSessions } from '../tenancy/agent-sessions'
 import type { AgentPrincipal } from '../tenancy/principal'
 import {
   acceptedForms,
+  INTERNAL_ERROR,
   INVALID_PARAMS,
   INVALID_REQUEST,
   METHOD_NOT_FOUND,
@@ -287,7 +289,7 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       ...(headers.name === undefined ? {} : { mcpNameHeader: headers.name }),
     })
     const id = requestIdOf(body)
-    const ending: { hasEnded: boolean; lackedScopes: readonly string[] | undefined } = {
+    const ending: { hasEnded: boolean; lackedScopes: readonly string[] | undefined; hasFailed: boolean } = {
       hasEnded: false,
       lackedScopes: undefined,
     }
@@ -295,6 +297,7 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       createServer({
         backend: bindBackend({ broker, requests, principal, signalOf, canAsk }),
         log,
+      hasFailed: false,
         onUnauthenticated: () => {
           ending.hasEnded = true
         },
@@ -306,6 +309,9 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
     if (route.kind === 'reject') return failed(route.httpStatus, route.code, route.message, id, route.data)
     if (route.kind === 'modern') {
       const { revision } = route.classification
+        onFault: () => {
+          ending.hasFailed = true
+        },
       if (revision !== MODERN_VERSION)
         return failed(400, UNSUPPORTED_VERSION, 'Unsupported protocol version', id, {
           supported: [MODERN_VERSION],
@@ -356,6 +362,15 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
 
     const calls = new Map(requested.map((request) => [JSON.stringify(request.id), new AbortController()]))
     for (const [name, controller] of calls) session?.running.set(name, controller)
+    const [initialize] = requested.filter(({ method }) => method === 'initialize')
+    // The SDK would answer its own validator's words as an internal error.
+    if (initialize !== undefined && !isInitializeRequest(initialize))
+      return failed(
+        200,
+        INVALID_PARAMS,
+        'initialize: protocolVersion, capabilities and clientInfo (name, version) are needed',
+        initialize.id,
+      )
     const server = newServer(
       (requestId) => calls.get(JSON.stringify(requestId))?.signal ?? context.signal,
       () => (session?.canOpenUrls === true && session.version >= '2025-11-25' ? 'by_error' : 'no'),
@@ -370,7 +385,7 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       return { kind: 'insufficient_scope', scopes: ending.lackedScopes }
     // What was cancelled is not answered.
     const answers = replies
-      .map(({ message }) => message)
+      .map(({ message }) => (ending.hasFailed ? message : asInvalidParams(message)))
       .filter((message) => !('id' in message) || calls.get(JSON.stringify(message.id))?.signal.aborted !== true)
     if (answers.length === 0) return { kind: 'accepted' }
     const [first] = requested
@@ -490,6 +505,12 @@ function statusOf({ message, isFromProtocol }: Reply): number {
   const { code } = message.error
   return isFromProtocol || code === MISSING_CAPABILITY ? (PROTOCOL_STATUS.get(code) ?? 200) : 200
 }
+/** On the older leg the SDK answers parameters that do not fit with its validator's words, as an internal error. */
+function asInvalidParams(message: JSONRPCMessage): JSONRPCMessage {
+  if (!('error' in message) || message.error.code !== INTERNAL_ERROR) return message
+  return { ...message, error: { code: INVALID_PARAMS, message: 'Invalid params: they do not fit this method' } }
+}
+
 
 /** The id to answer with: that of the one request in the body, null when there is no such thing. */
 function requestIdOf(body: unknown): string | number | null {

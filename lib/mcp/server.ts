@@ -66,9 +66,12 @@ export interface ServerContext {
   readonly onUnauthenticated: () => void
   /** Told when the session was given less than this call takes: a request of one call is then answered 403. */
   readonly onInsufficientScope: (scopes: readonly string[]) => void
+  /** Told of each fault of ours. Any other internal error is the SDK's word for parameters that do not fit its schema. */
+  readonly onFault: () => void
 }
 
-export function createServer({ backend, log, onUnauthenticated, onInsufficientScope }: ServerContext): McpServer {
+export function createServer(context: ServerContext): McpServer {
+  const { backend, onUnauthenticated, onInsufficientScope } = context
   const mcp = new McpServer(INFO, {
     capabilities: {},
     supportedProtocolVersions: VERSIONS,
@@ -85,14 +88,14 @@ export function createServer({ backend, log, onUnauthenticated, onInsufficientSc
 
   server.setRequestHandler('tools/list', async ({ params }) => {
     if (params?.cursor !== undefined) throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'Invalid cursor')
-    return { tools: toolsOf(await guarded(() => backend.list(), log)) }
+    return { tools: toolsOf(await guarded(() => backend.list(), context)) }
   })
-  server.setRequestHandler('tools/call', async ({ params }, context) => {
+  server.setRequestHandler('tools/call', async ({ params }, handler) => {
     const call = { name: params.name, args: params.arguments }
-    const request = factsOf(context)
-    const { result: told, round } = await guarded(() => backend.resume(call, request), log)
-    const result = told ?? (await guarded(() => backend.call(call.name, call.args, request), log))
-    const question = await guarded(() => backend.ask(call, result, request, round), log)
+    const request = factsOf(handler)
+    const { result: told, round } = await guarded(() => backend.resume(call, request), context)
+    const result = told ?? (await guarded(() => backend.call(call.name, call.args, request), context))
+    const question = await guarded(() => backend.ask(call, result, request, round), context)
     if (question !== undefined) return question
     switch (result.kind) {
       case 'success':
@@ -172,11 +175,12 @@ const NO_VALIDATOR = {
 }
 
 /** Faults become one fixed message: the SDK would send the text of any other error to the client. */
-async function guarded<T>(work: () => Promise<T>, log: Log): Promise<T> {
+async function guarded<T>(work: () => Promise<T>, { log, onFault }: ServerContext): Promise<T> {
   try {
     return await work()
   } catch (error) {
     if (error instanceof ProtocolError) throw error
+    onFault()
     if (error instanceof AppError && error.code === 'audit.unavailable')
       throw new ProtocolError(
         ProtocolErrorCode.InternalError,
