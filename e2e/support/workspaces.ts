@@ -249,7 +249,8 @@ export async function signInByMail(connected: Connected, email: string): Promise
   return visitor
 }
 
-async function linkSecret(folder: string, email: string): Promise<string> {
+/** The secret of the first sign-in link that was mailed to this address. */
+export async function linkSecret(folder: string, email: string): Promise<string> {
   const deadline = Date.now() + MAIL_LIMIT_MS
   while (Date.now() < deadline) {
     for (const file of filesIn(folder)) {
