@@ -158,8 +158,14 @@ describe('the broker', () => {
   })
 
   it.each([
-    ['connection.reauthorization_required', /has to be connected again\. Ask the user to open http.*connection=con_/],
-    ['connection.already_revoked', /has to be connected again/],
+    [
+      'connection.reauthorization_required',
+      /has to be connected again, since a moment ago\. Ask .* to open http.*connection=con_/,
+    ],
+    [
+      'connection.already_revoked',
+      /^Access to the .* has ended, since a moment ago\. .* to open http.*connection=con_/,
+    ],
     ['connection.not_ready', /is being renewed/],
     ['provider.unavailable', /does not answer at the moment/],
     ['provider.misconfigured', /operator of this gateway/],
