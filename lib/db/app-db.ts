@@ -8,7 +8,7 @@ import { PrismaPg } from '@prisma/adapter-pg'
 
 import type { PersonId, TenantId } from '../ids'
 import { PrismaClient, type Prisma } from './internal/app/client'
-import { createRolePool } from './pool'
+import { createRolePool, TRANSACTION } from './pool'
 import { withRetry } from './retry'
 
 /** A transaction of one tenant. Never keep it, never await the network inside it. */
@@ -33,8 +33,6 @@ export interface AppDb {
   readonly global: GlobalDb
   close(): Promise<void>
 }
-
-const TRANSACTION = { maxWait: 4_000, timeout: 10_000 } as const
 
 /**
  * @param role  whose rights the pool has, whatever account the URL logs in as: an operator may give an administrator's

@@ -9,6 +9,13 @@
  */
 import pg from 'pg'
 
+/**
+ * How long a query waits for its turn at a full pool, and one transaction for both. Long enough that a crowd is served
+ * one after the other instead of refused, and well within what an agent's call may take.
+ */
+const WAIT_MS = 10_000
+export const TRANSACTION = { maxWait: WAIT_MS, timeout: 10_000 } as const
+
 /** From now on no connection of this pool can end the process by ending. Its user still gets the error of the query. */
 export function survivesItsServer(pool: pg.Pool): void {
   pool.on('connect', (client) => client.on('error', () => undefined))
@@ -20,7 +27,7 @@ export function createRolePool(url: string, role: string, max: number): pg.Pool 
     connectionString: url,
     max,
     options: `-c role=${role}`,
-    connectionTimeoutMillis: 4_000,
+    connectionTimeoutMillis: WAIT_MS,
     statement_timeout: 10_000,
   })
   // An idle connection that the server closed is no event here: the next query opens another or fails its caller.

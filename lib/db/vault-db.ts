@@ -7,7 +7,7 @@ import { PrismaPg } from '@prisma/adapter-pg'
 
 import type { TenantId } from '../ids'
 import { PrismaClient, type Prisma } from './internal/vault/client'
-import { createRolePool } from './pool'
+import { createRolePool, TRANSACTION } from './pool'
 import { withRetry } from './retry'
 
 export type VaultTx = Prisma.TransactionClient
@@ -19,8 +19,6 @@ export interface VaultDb {
   readonly global: Pick<PrismaClient, 'keyCanary' | 'keyRotation' | '$queryRaw' | '$executeRaw'>
   close(): Promise<void>
 }
-
-const TRANSACTION = { maxWait: 4_000, timeout: 10_000 } as const
 
 /** As `createAppDb`: always with the rights of `portcullis_vault`, whoever the URL logs in as. */
 export function createVaultDb(url: string, { max = 10 }: { readonly max?: number } = {}): VaultDb {
