@@ -38,12 +38,12 @@ const make = async (options: Partial<HerdOptions>) => {
     ...options,
   })
 }
-const eventually = { timeout: 60_000, interval: 100 }
+const eventually = { timeout: 100_000, interval: 100 }
 
 describe('a herd of connections', () => {
   it(
     'due all at once is refreshed once each by two workers, within the provider’s limit',
-    { timeout: 120_000 },
+    { timeout: 180_000 },
     async () => {
       await make({})
       await allDueNow(query)
@@ -56,11 +56,11 @@ describe('a herd of connections', () => {
     },
   )
 
-  it('with jitter is never called while expired', { timeout: 120_000 }, async () => {
+  it('with jitter is never called while expired', { timeout: 180_000 }, async () => {
     await make({ perSecond: 200 })
     await query(
       'vault',
-      `UPDATE credential SET issued_at = now() - interval '30 seconds', access_expires_at = now() + interval '30 seconds',
+      `UPDATE credential SET issued_at = now() - interval '90 seconds', access_expires_at = now() + interval '90 seconds',
          refresh_at = now() + random() * interval '6 seconds'`,
     )
     herd.work()
@@ -77,7 +77,7 @@ describe('a herd of connections', () => {
     expect(await herd.stats()).toMatchObject({ calls: 300, reuses: 0, limited: 0, timesRefreshed: { 1: 300 } })
   })
 
-  it('expired and called all at once is served: one token call each', { timeout: 120_000 }, async () => {
+  it('expired and called all at once is served: one token call each', { timeout: 180_000 }, async () => {
     await make({ count: 200, workers: 1, perSecond: 1_000 })
     await allExpired(query)
     expect(await herd.callAll()).toMatchObject({ succeeded: 200, failures: [] })
