@@ -292,26 +292,26 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
     const ending: { hasEnded: boolean; lackedScopes: readonly string[] | undefined; hasFailed: boolean } = {
       hasEnded: false,
       lackedScopes: undefined,
+      hasFailed: false,
     }
     const newServer = (signalOf: (id: RequestId) => AbortSignal, canAsk: (canOpenUrls: boolean) => CanAsk) =>
       createServer({
         backend: bindBackend({ broker, requests, principal, signalOf, canAsk }),
         log,
-      hasFailed: false,
         onUnauthenticated: () => {
           ending.hasEnded = true
         },
         onInsufficientScope: (scopes) => {
           ending.lackedScopes = scopes
         },
+        onFault: () => {
+          ending.hasFailed = true
+        },
       })
 
     if (route.kind === 'reject') return failed(route.httpStatus, route.code, route.message, id, route.data)
     if (route.kind === 'modern') {
       const { revision } = route.classification
-        onFault: () => {
-          ending.hasFailed = true
-        },
       if (revision !== MODERN_VERSION)
         return failed(400, UNSUPPORTED_VERSION, 'Unsupported protocol version', id, {
           supported: [MODERN_VERSION],
@@ -357,11 +357,6 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       return failed(400, INVALID_REQUEST, 'Bad Request: initialize must be sent alone', null)
     if (new Set(requested.map((request) => request.id)).size < requested.length)
       return failed(400, INVALID_REQUEST, 'Bad Request: two requests have the same id', null)
-    for (const message of messages) cancelNamed(session, message)
-    if (requested.length === 0) return { kind: 'accepted' }
-
-    const calls = new Map(requested.map((request) => [JSON.stringify(request.id), new AbortController()]))
-    for (const [name, controller] of calls) session?.running.set(name, controller)
     const [initialize] = requested.filter(({ method }) => method === 'initialize')
     // The SDK would answer its own validator's words as an internal error.
     if (initialize !== undefined && !isInitializeRequest(initialize))
@@ -371,6 +366,11 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
         'initialize: protocolVersion, capabilities and clientInfo (name, version) are needed',
         initialize.id,
       )
+    for (const message of messages) cancelNamed(session, message)
+    if (requested.length === 0) return { kind: 'accepted' }
+
+    const calls = new Map(requested.map((request) => [JSON.stringify(request.id), new AbortController()]))
+    for (const [name, controller] of calls) session?.running.set(name, controller)
     const server = newServer(
       (requestId) => calls.get(JSON.stringify(requestId))?.signal ?? context.signal,
       () => (session?.canOpenUrls === true && session.version >= '2025-11-25' ? 'by_error' : 'no'),
@@ -500,17 +500,17 @@ function failed(status: number, code: number, message: string, id: string | numb
   return { kind: 'body', status, body: rpcError(code, message, id, data) }
 }
 
-function statusOf({ message, isFromProtocol }: Reply): number {
-  if (!('error' in message)) return 200
-  const { code } = message.error
-  return isFromProtocol || code === MISSING_CAPABILITY ? (PROTOCOL_STATUS.get(code) ?? 200) : 200
-}
 /** On the older leg the SDK answers parameters that do not fit with its validator's words, as an internal error. */
 function asInvalidParams(message: JSONRPCMessage): JSONRPCMessage {
   if (!('error' in message) || message.error.code !== INTERNAL_ERROR) return message
   return { ...message, error: { code: INVALID_PARAMS, message: 'Invalid params: they do not fit this method' } }
 }
 
+function statusOf({ message, isFromProtocol }: Reply): number {
+  if (!('error' in message)) return 200
+  const { code } = message.error
+  return isFromProtocol || code === MISSING_CAPABILITY ? (PROTOCOL_STATUS.get(code) ?? 200) : 200
+}
 
 /** The id to answer with: that of the one request in the body, null when there is no such thing. */
 function requestIdOf(body: unknown): string | number | null {
