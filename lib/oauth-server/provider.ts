@@ -122,9 +122,9 @@ export function createAuthorizationServer(deps: AuthorizationServerDependencies)
       },
     },
     ttl: {
-      AccessToken: LONGEST.accessSeconds,
+      AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? LONGEST.accessSeconds,
       AuthorizationCode: CODE_SECONDS,
-      ClientCredentials: LONGEST.accessSeconds,
+      ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? LONGEST.accessSeconds,
       Grant: LONGEST.absoluteSeconds,
       Interaction: CONSENT_SECONDS,
       RefreshToken: (ctx, token) => refreshSeconds(factory.lifetimesOf(ctx), token.totalLifetime()),

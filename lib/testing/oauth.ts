@@ -16,7 +16,7 @@ import { createMcpRoutes } from '@/gateway/mcp'
 
 import type { Audit } from '../audit/audit'
 import { createBroker } from '../broker/call'
-import { systemClock } from '../clock'
+import { systemClock, type Clock } from '../clock'
 import { createEgress, type Egress, type EgressResponse } from '../egress/egress'
 import { newId, newSecret, hashSecret, type PersonId, type TenantId } from '../ids'
 import { createLog } from '../log'
@@ -54,6 +54,7 @@ export interface OauthWorld {
   readonly sessions: AgentSessions
   readonly provider: FakeProvider
   readonly origin: string
+  readonly keyFile: string
   readonly hosted: Hosted
   readonly fetched: string[]
   readonly logged: string[]
@@ -123,7 +124,12 @@ export function newPkce(): Pkce {
 
 /** A port nobody has at the moment is found by asking for any, once, for all worlds of a file. */
 export async function createOauthWorld(
-  options: { readonly db?: TestDatabases; readonly port?: number } = {},
+  options: {
+    readonly db?: TestDatabases
+    readonly port?: number
+    readonly egress?: Egress
+    readonly clientClock?: Clock
+  } = {},
 ): Promise<OauthWorld> {
   const db = options.db ?? (await createTestDatabases())
   const audit = createTestAudit(db)
@@ -132,6 +138,7 @@ export async function createOauthWorld(
   const origin = `http://127.0.0.1:${port}`
   const identity = createTestIdentity(db, { publicUrl: origin, events: audit })
   const dataDir = mkdtempSync(path.join(tmpdir(), 'portcullis-oauth-'))
+  const keyFile = path.join(dataDir, 'oauth-keys.json')
   const logged: string[] = []
   const log = createLog('test', 'silent')
   const write = (...parts: unknown[]) => {
@@ -143,7 +150,7 @@ export async function createOauthWorld(
   const clock = systemClock
   const hosted: Hosted = new Map()
   const fetched: string[] = []
-  const egress = scriptedEgress(hosted, fetched)
+  const egress = options.egress ?? scriptedEgress(hosted, fetched)
   const allow = [provider.origin]
   const upstream = createEgress({ allow, allowUnsafe: true, production: false })
   const providers = createProviders({
@@ -180,7 +187,7 @@ export async function createOauthWorld(
   })
   const oauth = await createOauthServer({
     publicUrl: origin,
-    keyFile: path.join(dataDir, 'oauth-keys.json'),
+    keyFile,
     appDb: db.app,
     audit,
     egress,
@@ -189,7 +196,7 @@ export async function createOauthWorld(
       audit,
       egress,
       limits: createOauthLimits(identity.store),
-      clock,
+      clock: options.clientClock ?? clock,
       network: currentNetwork,
     }),
     clock,
@@ -227,6 +234,7 @@ export async function createOauthWorld(
     sessions,
     provider,
     origin,
+    keyFile,
     hosted,
     fetched,
     logged,
@@ -307,7 +315,7 @@ export async function createOauthWorld(
 
 const errorText = (_key: string, value: unknown): unknown => (value instanceof Error ? value.stack : value)
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const { createServer } = await import('node:net')
   return new Promise((resolve, reject) => {
     const probe = createServer()
@@ -507,7 +515,15 @@ export async function connect(
 }
 
 /** What the agent's endpoint answers to this bearer. */
-export async function callTools(url: string, token: unknown): Promise<Response> {
+export function callTools(url: string, token: unknown): Promise<Response> {
+  return sendRpc(url, token, 'tools/list')
+}
+
+export function callTool(url: string, token: unknown, name: string, args: object): Promise<Response> {
+  return sendRpc(url, token, 'tools/call', { name, arguments: args })
+}
+
+export function sendRpc(url: string, token: unknown, method: string, params?: object): Promise<Response> {
   return fetch(url, {
     method: 'POST',
     headers: {
@@ -515,6 +531,6 @@ export async function callTools(url: string, token: unknown): Promise<Response> 
       'content-type': 'application/json',
       accept: 'application/json, text/event-stream',
     },
-    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/list' }),
+    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
   })
 }

@@ -25,7 +25,6 @@ export interface ClientWire {
   readonly redirect_uris: readonly string[]
   readonly grant_types: readonly string[]
   readonly response_types: readonly 'code'[]
-  readonly response_modes: readonly 'query'[]
   readonly token_endpoint_auth_method: AuthMethod
   readonly token_endpoint_auth_signing_alg?: string
   readonly jwks?: { readonly keys: readonly Readonly<Record<string, unknown>>[] }
@@ -86,7 +85,6 @@ export function normaliseClient(source: ClientSource, raw: unknown, host = ''): 
       redirect_uris: redirects.uris,
       grant_types: ['authorization_code', ...(grants.includes('refresh_token') ? ['refresh_token'] : [])],
       response_types: ['code'],
-      response_modes: ['query'],
       token_endpoint_auth_method: method,
       ...(method === 'private_key_jwt' ? keys : {}),
       ...(method === 'private_key_jwt' && isAlgorithm(algorithm) ? { token_endpoint_auth_signing_alg: algorithm } : {}),
