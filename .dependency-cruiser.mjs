@@ -5,7 +5,7 @@ const layers = [
   ['lib/(audit|tenancy|identity|policy|providers)/'],
   ['lib/vault/'],
   ['lib/connections/'],
-  ['lib/(refresh|notifications|oauth-server)/'],
+  ['lib/(refresh|notifications|doctor|oauth-server)/'],
   ['lib/(broker|tools)/'],
   ['lib/mcp/'],
   ['app/', 'workers/', 'gateway/', 'cli/', 'wiring/'],

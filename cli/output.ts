@@ -44,6 +44,10 @@ export function table(
 function show(cell: Cell): string {
   if (cell === null || cell === undefined) return '-'
   const text = Array.isArray(cell) ? cell.join(', ') : String(cell) // arrays are handled before
-  // A terminal obeys escape sequences, and labels come from other people.
+  return printable(text)
+}
+
+/** A terminal obeys escape sequences, and labels come from other people. */
+export function printable(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '�')
 }

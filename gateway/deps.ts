@@ -21,6 +21,8 @@ import { createOauthLimits } from '@/lib/oauth-server/limits'
 import { currentNetwork } from '@/lib/oauth-server/network'
 import { createQueue, type JobQueue } from '@/lib/queue/queue'
 import { createBroker, type Broker } from '@/lib/broker/call'
+import { createDoctor, type Doctor } from '@/lib/doctor/doctor'
+import { createDoctorRecorder, type DoctorRecorder } from '@/lib/doctor/recorder'
 import { createCheck, type Check } from '@/lib/connections/check'
 import { createCheckLimits } from '@/lib/connections/check-limits'
 import type { Connections } from '@/lib/connections/connections'
@@ -57,6 +59,8 @@ export interface GatewayDeps {
   readonly inbox: Inbox
   readonly webhooks: Webhooks
   readonly checkConnection: Check
+  readonly doctor: Doctor
+  readonly doctorRecorder: DoctorRecorder
   close(): Promise<void>
 }
 
@@ -67,6 +71,7 @@ export function createGatewayDeps(core: Core): GatewayDeps {
   const registry = createToolRegistry()
   const limitStore = createRateLimitStore(config.databaseUrl)
   const cookies = signInCookies(config.publicUrl)
+  const doctorRecorder = createDoctorRecorder({ appDb, clock, log })
   const sessions = createWebSessions({ appDb })
   const passwords = createPasswords()
   const apiKeys = createApiKeys({ appDb, events: audit, clock })
@@ -133,7 +138,10 @@ export function createGatewayDeps(core: Core): GatewayDeps {
       generationOf: async (...ids) => (await core.credentials.read(...ids))?.generation,
       limits: createCheckLimits(limitStore),
     }).check,
+    doctor: createDoctor({ appDb }),
+    doctorRecorder,
     async close() {
+      await doctorRecorder.close()
       await Promise.all([queue.close(), limitStore.close()])
     },
   }

@@ -13,6 +13,7 @@ import { loadConfig } from '@/lib/config'
 import { AppError } from '@/lib/errors'
 import { createLog } from '@/lib/log'
 import type { AgentPrincipal } from '@/lib/tenancy/principal'
+import { createMcpObserver, hostRefused } from '@/lib/mcp/observe'
 import { createCore, type Core } from '@/wiring/core'
 
 import { createApi } from './api/route'
@@ -48,6 +49,10 @@ async function main(): Promise<void> {
         ? undefined
         : createWebProxy({ webOrigin: config.webOrigin, publicUrl: config.publicUrl, log }),
     readiness: createReadiness(core),
+    onForeignHost: (request, network) => {
+      const observed = hostRefused(request, { network, at: core.clock.now() })
+      if (observed !== undefined) deps.doctorRecorder.observe(observed)
+    },
     log,
   })
   await deps.signUp.prepareFirstLink()
@@ -110,6 +115,7 @@ function routeFamilies(deps: GatewayDeps, mcp: McpRuntime): RouteFamily[] {
       state: mcp.state,
       publicUrl,
       log: core.log,
+      observer: createMcpObserver({ observe: deps.doctorRecorder.observe, clock: core.clock }),
       onUnauthenticated: (network) => noise.count('mcp_unauthenticated', network),
       onRefused: (principal, status) => {
         // A few a minute of each session are records; a loop that sends rubbish fills no table.

@@ -5,6 +5,7 @@
  */
 import { createMcpEndpoint, sendProtectedResource, type McpEndpointDependencies } from '@/lib/mcp/endpoint'
 import { createInstances } from '@/lib/mcp/instances'
+import type { McpObserver } from '@/lib/mcp/observe'
 import { createRelay } from '@/lib/mcp/relay'
 import { createMcpState, newInstanceId, type McpState } from '@/lib/mcp/state'
 import type { Core } from '@/wiring/core'
@@ -15,17 +16,22 @@ import { createPeers } from './peer'
 const ENDPOINT = '/mcp/'
 const METADATA = '/.well-known/oauth-protected-resource/mcp/'
 
-export function createMcpRoutes(deps: McpEndpointDependencies): RouteFamily {
+export function createMcpRoutes(deps: McpEndpointDependencies & { readonly observer?: McpObserver }): RouteFamily {
+  const { observer } = deps
   const endpoint = createMcpEndpoint(deps)
   return {
     prefixes: [ENDPOINT, METADATA],
     async handle({ raw, network, signal }, response) {
       const path = (raw.url ?? '').split('?', 1)[0] ?? ''
       if (path.startsWith(METADATA)) {
-        sendProtectedResource(raw, response, { publicUrl: deps.publicUrl, agentId: path.slice(METADATA.length) })
+        const agentId = path.slice(METADATA.length)
+        sendProtectedResource(raw, response, { publicUrl: deps.publicUrl, agentId })
+        observer?.readMetadata(raw, response, { agentId, network })
         return
       }
-      await endpoint(raw, response, { agentId: path.slice(ENDPOINT.length), network, signal })
+      const agentId = path.slice(ENDPOINT.length)
+      const trace = observer?.follow(raw, response, { agentId, network })
+      await endpoint(raw, response, { agentId, network, signal, ...(trace === undefined ? {} : { trace }) })
     },
   }
 }

@@ -10,11 +10,15 @@ import path from 'node:path'
 
 import { z } from 'zod'
 
+import { systemClock } from '@/lib/clock'
+import { shownProduct } from '@/lib/doctor/shown'
+import type { Detail, Observe } from '@/lib/doctor/step'
 import { AppError, notFound } from '@/lib/errors'
 import type { Authenticator } from '@/lib/identity/authenticate'
 import type { OauthClients } from '@/lib/oauth-server/clients/clients'
 import type { Consents, ConsentVisitor } from '@/lib/oauth-server/consent'
 import { authorizationServerMetadata, PATHS } from '@/lib/oauth-server/metadata'
+import { observeProvider, registrationDetail } from '@/lib/oauth-server/observe'
 import { createOauthServer } from '@/lib/oauth-server/oauth-server'
 import { servingNetwork } from '@/lib/oauth-server/network'
 import { RESUME_COOKIE, type AuthorizationServer } from '@/lib/oauth-server/provider'
@@ -31,6 +35,8 @@ export interface OauthRouteDependencies {
   readonly authenticator: Pick<Authenticator, 'session'>
   /** False while the service may not make sessions. */
   readonly isReady: () => boolean
+  /** Takes note of what clients do, for whoever wonders why one does not get through. */
+  readonly observe?: Observe
 }
 
 const METADATA = '/.well-known/oauth-authorization-server'
@@ -62,12 +68,25 @@ export async function openOauth(deps: GatewayDeps): Promise<RouteFamily> {
     publicUrl: config.publicUrl,
     authenticator,
     isReady: () => core.notReady === undefined,
+    observe: deps.doctorRecorder.observe,
   })
 }
 
 export function createOauthRoutes(deps: OauthRouteDependencies): RouteFamily {
   const { publicUrl, server, consents } = deps
   const metadata = authorizationServerMetadata(publicUrl)
+  if (deps.observe !== undefined)
+    observeProvider(server.provider, { observe: deps.observe, clock: systemClock, publicUrl })
+
+  function note(
+    { raw, network }: GatewayRequest,
+    response: ServerResponse,
+    step: 'server_metadata' | 'registration',
+    facts: { readonly problem?: 'registration_refused' | undefined; readonly detail: Detail },
+  ): void {
+    const client = shownProduct(raw.headers['user-agent'])
+    deps.observe?.({ at: systemClock.now(), network, client, status: response.statusCode, step, ...facts })
+  }
 
   async function register(request: GatewayRequest, response: ServerResponse): Promise<void> {
     response.setHeader('access-control-allow-origin', '*')
@@ -92,6 +111,10 @@ export function createOauthRoutes(deps: OauthRouteDependencies): RouteFamily {
     const result = await deps.clients.register(body, request.network)
     if (result.ok) sendJson(response, 201, result.answer)
     else sendJson(response, 400, { error: result.error, error_description: result.description })
+    note(request, response, 'registration', {
+      problem: result.ok ? undefined : 'registration_refused',
+      detail: registrationDetail(body, result.ok ? undefined : result.error),
+    })
   }
 
   async function visitorOf(request: GatewayRequest, response: ServerResponse, uid: string): Promise<ConsentVisitor> {
@@ -133,6 +156,7 @@ export function createOauthRoutes(deps: OauthRouteDependencies): RouteFamily {
       }
       allow(request, response, 'GET', 'HEAD')
       sendJson(response, 200, metadata, { 'cache-control': 'public, max-age=300' })
+      note(request, response, 'server_metadata', { detail: {} })
       return
     }
     if (pathname === PATHS.registration) {

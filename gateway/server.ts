@@ -28,6 +28,8 @@ export interface GatewayServerOptions {
   readonly families: readonly RouteFamily[]
   readonly web: WebProxy | undefined
   readonly readiness: () => Promise<Readiness>
+  /** Told of a request under another name than ours, before it is refused. */
+  readonly onForeignHost?: (request: IncomingMessage, network: string) => void
   readonly log: Log
 }
 
@@ -79,6 +81,7 @@ export function createGatewayServer(options: GatewayServerOptions): GatewayServe
       return
     }
     if (raw.headers.host?.toLowerCase() !== publicUrl.host) {
+      options.onForeignHost?.(raw, clientOf(raw).network)
       refuseHost(raw, response)
       return
     }

@@ -30,6 +30,7 @@ const PREFIXES = {
   episode: 'eps',
   webhook: 'whk',
   delivery: 'dlv',
+  doctorStep: 'dst',
 } as const
 
 export type IdKind = keyof typeof PREFIXES

@@ -153,10 +153,20 @@ describe('retention', () => {
       outcome: 'issued',
       generation: 2,
     })
+    const step = (at: Date) => ({
+      tenantId: world.tenantId,
+      id: newId('doctorStep'),
+      agentId: world.agentId,
+      at,
+      step: 'mcp',
+      status: 401,
+      network: '203.0.113.1',
+    })
     await db.app.tenant(world.tenantId, async (tx) => {
       await tx.connectAttempt.createMany({ data: [attempt(ago(2)), attempt(ago(0.5))] })
       await tx.auditArguments.createMany({ data: [call(ago(1)), call(ago(-1))] })
       await tx.refreshEvent.createMany({ data: [refresh(ago(91)), refresh(ago(89))] })
+      await tx.doctorStep.createMany({ data: [step(ago(15)), step(ago(13))] })
       await tellOf(tx, ago)
     })
 
@@ -187,6 +197,7 @@ describe('retention', () => {
       connectAttempts: 1,
       callArguments: 1,
       refreshEvents: 1,
+      doctorSteps: 1,
       notifications: 4,
     })
     expect((await global.emailToken.findMany()).map((row) => row.id)).toEqual([kept.token])

@@ -13,6 +13,7 @@
  * | clients that registered   | a day unapproved, 90 days unused                 |
  * | arguments of calls        | until they expire (30 days)                      |
  * | history of refreshes      | 90 days, and of each connection the newest 200   |
+ * | steps of clients          | 14 days, and of each agent the newest 200        |
  * | notifications             | 90 days                                          |
  * | deliveries of webhooks    | 30 days after they ended                         |
  * | episodes of trouble       | 180 days after they ended                        |
@@ -33,6 +34,7 @@ export interface RetentionReport {
   readonly connectAttempts: number
   readonly callArguments: number
   readonly refreshEvents: number
+  readonly doctorSteps: number
   readonly notifications: number
 }
 
@@ -143,6 +145,17 @@ export function createRetention(deps: { readonly appDb: AppDb; readonly log: Log
             (tx) => tx.$executeRaw`
               DELETE FROM refresh_event WHERE tenant_id = ${tenantId} AND id IN (
                 SELECT id FROM refresh_event WHERE tenant_id = ${tenantId} AND at < now() - interval '90 days' LIMIT ${batch})`,
+          ),
+      ),
+      // The newest of each agent are counted where they are written.
+      doctorSteps: await perTenant(
+        await global.$queryRaw<{ tenant_id: string }[]>`SELECT tenant_id FROM expired_doctor_tenants()`,
+        (tenantId) =>
+          appDb.tenant(
+            tenantId,
+            (tx) => tx.$executeRaw`
+              DELETE FROM doctor_step WHERE tenant_id = ${tenantId} AND id IN (
+                SELECT id FROM doctor_step WHERE tenant_id = ${tenantId} AND at < now() - interval '14 days' LIMIT ${batch})`,
           ),
       ),
       notifications: await forgetNotifications(),

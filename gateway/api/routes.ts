@@ -13,6 +13,7 @@ import { agentRoutes } from './v1/agents'
 import { apiKeyRoutes } from './v1/api-keys'
 import { catalogueRoutes } from './v1/catalogue'
 import { connectionRoutes } from './v1/connections'
+import { doctorRoutes } from './v1/doctor'
 import { notificationRoutes, type MailPath } from './v1/notifications'
 import { oauthClientRoutes } from './v1/oauth-clients'
 import { profileRoutes } from './v1/profiles'
@@ -33,6 +34,7 @@ export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
       publicUrl,
     }),
     ...agentRoutes(deps),
+    ...doctorRoutes(deps),
     ...profileRoutes(deps),
     ...sessionRoutes({ ...deps, publicUrl }),
     ...oauthClientRoutes({ ...deps, publicUrl }),

@@ -24,12 +24,20 @@ export const rpcError = (code: number, message: string, id: string | number | nu
   id,
 })
 
+const codes = new WeakMap<ServerResponse, number>()
+/** The JSON-RPC code of a refusal that was sent with a status of its own. */
+export const errorCodeOf = (response: ServerResponse): number | undefined => codes.get(response)
+
 export function sendJson(
   response: ServerResponse,
   status: number,
   body: unknown,
   headers: Readonly<Record<string, string>> = {},
 ): void {
+  if (status >= 400) {
+    const code = codeOf(body)
+    if (code !== undefined) codes.set(response, code)
+  }
   const text = serializeMessage(body)
   response.writeHead(status, {
     'content-type': 'application/json',
@@ -38,6 +46,13 @@ export function sendJson(
     ...headers,
   })
   response.end(text)
+}
+
+function codeOf(body: unknown): number | undefined {
+  const error = typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined
+  return typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'number'
+    ? error.code
+    : undefined
 }
 
 export function sendRpcError(response: ServerResponse, status: number, code: number, message: string): void {

@@ -49,6 +49,7 @@ import type { CanAsk } from './connect'
 import { createEventStream, type EventStream } from './event-stream'
 import { exchange, type Reply } from './exchange'
 import { findHeaderMismatch, HEADER_MISMATCH } from './headers'
+import type { McpTrace } from './observe'
 import { createServer, declaresUrls, LEGACY_VERSIONS, MODERN_VERSION } from './server'
 import type { McpSession } from './sessions'
 import type { McpState } from './state'
@@ -71,6 +72,8 @@ export interface McpRequestContext {
   readonly network: string
   /** Aborts when the client goes away. */
   readonly signal: AbortSignal
+  /** Told what the request turns out to be. */
+  readonly trace?: McpTrace
 }
 
 export type McpEndpoint = (
@@ -149,6 +152,7 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       return
     }
     const { principal } = authenticated
+    if (context.trace !== undefined) context.trace.principal = principal
     response.once('finish', () => {
       // A scope that is too small was recorded as the refusal of its call.
       if (response.statusCode >= 400 && response.statusCode !== 403) deps.onRefused?.(principal, response.statusCode)
@@ -188,6 +192,7 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       sendRpcError(response, 400, PARSE_ERROR, 'Parse error: the body is not UTF-8 JSON of a sane depth')
       return
     }
+    if (context.trace !== undefined) context.trace.body = body.value
 
     const headers = {
       version: single(request.headers['mcp-protocol-version']),

@@ -16,6 +16,9 @@ import { createMcpRoutes } from '@/gateway/mcp'
 
 import type { Audit } from '../audit/audit'
 import { createBroker } from '../broker/call'
+import { createDoctor, type Doctor } from '../doctor/doctor'
+import { createDoctorRecorder, type DoctorRecorder } from '../doctor/recorder'
+import { createMcpObserver, hostRefused } from '../mcp/observe'
 import { systemClock, type Clock } from '../clock'
 import { createEgress, type Egress, type EgressResponse } from '../egress/egress'
 import { newId, newSecret, hashSecret, type PersonId, type TenantId } from '../ids'
@@ -53,6 +56,8 @@ export interface OauthWorld {
   readonly agents: Agents
   readonly sessions: AgentSessions
   readonly provider: FakeProvider
+  readonly recorder: DoctorRecorder
+  readonly doctor: Doctor
   readonly origin: string
   readonly keyFile: string
   readonly hosted: Hosted
@@ -204,21 +209,34 @@ export async function createOauthWorld(
     personOf: async (request) => (await identity.authenticator.session({ cookie: request.headers.cookie }))?.personId,
     preview: createAccessPreview({ appDb: db.app, registry }),
   })
+  const recorder = createDoctorRecorder({ appDb: db.app, clock, log })
+  const { observe } = recorder
   const server: GatewayServer = createGatewayServer({
     publicUrl: origin,
     publicUrlIsLoopback: true,
     trustedProxies: ['127.0.0.1/32'],
     allowUpgrade: false,
     families: [
-      createOauthRoutes({ publicUrl: origin, ...oauth, authenticator: identity.authenticator, isReady: () => true }),
+      createOauthRoutes({
+        publicUrl: origin,
+        ...oauth,
+        authenticator: identity.authenticator,
+        isReady: () => true,
+        observe,
+      }),
       createMcpRoutes({
         sessions,
         broker,
         state: createMcpState({ appDb: db.app, keys: inMemoryKeys(), clock, log, instanceId: 'only' }),
         publicUrl: origin,
         log,
+        observer: createMcpObserver({ observe, clock }),
       }),
     ],
+    onForeignHost: (request, network) => {
+      const observed = hostRefused(request, { network, at: clock.now() })
+      if (observed !== undefined) observe(observed)
+    },
     web: undefined,
     readiness: () => Promise.resolve({ ready: true }),
     log,
@@ -233,6 +251,8 @@ export async function createOauthWorld(
     agents,
     sessions,
     provider,
+    recorder,
+    doctor: createDoctor({ appDb: db.app }),
     origin,
     keyFile,
     hosted,
@@ -303,6 +323,7 @@ export async function createOauthWorld(
     },
     async close() {
       await server.drain(0)
+      await recorder.close()
       await upstream.close()
       await provider.close()
       await audit.close()
