@@ -6,7 +6,6 @@ import { useState } from 'react'
 import type { ReactNode } from 'react'
 
 import type { ActionResult, ValueResult } from '@/components/action'
-import { useNow } from '@/components/now'
 import { ConnectionTimeline, duration } from '@/components/pages/connection-timeline'
 import type {
   AgentUse,
@@ -28,10 +27,9 @@ import { KeyValueList } from '@/components/ui/key-value'
 import type { KeyValue } from '@/components/ui/key-value'
 import { PageHeader } from '@/components/ui/page-header'
 import { ProviderMark } from '@/components/ui/provider-mark'
-import { formatAbsolute } from '@/components/ui/relative-time'
 import { Loading, Skeleton } from '@/components/ui/skeleton'
 import { ConnectionBadge, connectionMeaning } from '@/components/ui/status-badge'
-import { Time } from '@/components/ui/time'
+import { Ahead, Time } from '@/components/ui/time'
 import { useAction } from '@/components/use-action'
 
 export interface ConnectionDetailData extends ConnectionSummary {
@@ -301,7 +299,12 @@ function renewalItems({ renewal, state }: ConnectionDetailData): KeyValue[] {
   if (isUsable && renewal.renews === true)
     items.push({
       key: 'Next renewal',
-      value: renewal.nextAt === undefined ? 'Before the next call that needs it' : <Ahead at={renewal.nextAt} />,
+      value:
+        renewal.nextAt === undefined ? (
+          'Before the next call that needs it'
+        ) : (
+          <Ahead at={renewal.nextAt} due="Due now" />
+        ),
     })
   if (isUsable && renewal.renews === false)
     items.push({
@@ -311,13 +314,6 @@ function renewalItems({ renewal, state }: ConnectionDetailData): KeyValue[] {
   if (isUsable && renewal.consentEndsAt !== undefined)
     items.push({ key: 'Consent ends', value: <Time at={renewal.consentEndsAt} /> })
   return items
-}
-
-/** When something is due; what is overdue by a moment is due now, not “just now”. */
-function Ahead({ at }: { at: string }) {
-  const now = useNow()
-  const isDue = now !== undefined && Date.parse(at) <= now
-  return isDue ? <span title={formatAbsolute(at)}>Due now</span> : <Time at={at} />
 }
 
 function Tested({
@@ -410,7 +406,7 @@ function StateNotice({ connection, action }: { connection: ConnectionDetailData;
     case 'degraded':
       return (
         <Alert tone="warning" title={`${connection.providerName} is not answering as it should`}>
-          {reason ?? connectionMeaning.degraded}
+          {reason === undefined ? connectionMeaning.degraded : `${reason} We keep trying; calls may fail meanwhile.`}
         </Alert>
       )
     case 'reauthorization_required':

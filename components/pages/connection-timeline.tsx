@@ -1,6 +1,6 @@
 'use client'
 
-import { CircleAlert, CircleCheck, CircleDot, History } from 'lucide-react'
+import { ChevronRight, CircleAlert, CircleCheck, CircleDot, History } from 'lucide-react'
 import { lazy, Suspense, useId, useState } from 'react'
 
 import type { HistoryLine } from '@/components/pages/connection-types'
@@ -112,8 +112,9 @@ function LatencyChart({ history }: { history: readonly HistoryLine[] }) {
         <Swatch className="bg-chart-deny">Failed</Swatch>
         <span className="sr-only">{caption}</span>
       </figcaption>
-      <details className="mt-1">
-        <summary className="flex min-h-10 w-fit items-center rounded-sm text-xs text-muted hover:text-ink md:min-h-7">
+      <details className="group mt-1">
+        <summary className="flex min-h-10 w-fit cursor-pointer items-center gap-1 rounded-sm text-xs text-muted hover:text-ink md:min-h-7">
+          <ChevronRight aria-hidden className="size-3.5 transition-transform group-open:rotate-90" />
           Show the numbers
         </summary>
         <div className="max-h-72 overflow-y-auto" tabIndex={0} role="region" aria-label={caption}>

@@ -11,7 +11,7 @@ import { PageHeader } from '@/components/ui/page-header'
 import { ProviderMark } from '@/components/ui/provider-mark'
 import { Select } from '@/components/ui/select'
 import { ConnectionBadge, connectionLabel } from '@/components/ui/status-badge'
-import { Time } from '@/components/ui/time'
+import { Ahead, Time } from '@/components/ui/time'
 
 export const newConnectionHref = '/connections/new'
 
@@ -178,7 +178,7 @@ export function ConnectionCard({ connection }: { connection: ConnectionSummary }
           )}
           {connection.nextRefreshAt === undefined ? null : (
             <span className="block">
-              renews <Time at={connection.nextRefreshAt} />
+              <Ahead at={connection.nextRefreshAt} lead="renews " due="renewal is due now" />
             </span>
           )}
         </span>

@@ -1,7 +1,7 @@
 'use client'
 
 import { CircleAlert, CircleCheck, Clock, Plus, Send, Trash2, Webhook } from 'lucide-react'
-import { useState } from 'react'
+import { useId, useState } from 'react'
 import type { SyntheticEvent } from 'react'
 
 import type { Action, ValueAction } from '@/components/action'
@@ -10,7 +10,7 @@ import { ConfirmDialog } from '@/components/ui/alert-dialog'
 import { Badge } from '@/components/ui/badge'
 import { Button } from '@/components/ui/button'
 import { Card, CardBody, CardHeader } from '@/components/ui/card'
-import { Dialog, DialogContent, DialogFooter, DialogTrigger } from '@/components/ui/dialog'
+import { Dialog, DialogClose, DialogContent, DialogTrigger } from '@/components/ui/dialog'
 import { EmptyState } from '@/components/ui/empty-state'
 import { ErrorState } from '@/components/ui/error-state'
 import { Field } from '@/components/ui/field'
@@ -65,7 +65,7 @@ export function WebhookSettings({
     <Card>
       <CardHeader
         title="Webhooks"
-        description="Addresses that get one signed call when connections stop working. The signature follows the Standard Webhooks specification."
+        description="Called once, with a signature, when connections stop working. Standard Webhooks libraries check it."
         actions={
           <AddWebhook
             onCreate={onCreate}
@@ -255,6 +255,7 @@ function AddWebhook({
   disabledReason: string | undefined
 }) {
   const action = useAction(onCreate)
+  const formId = useId()
   const [isOpen, setOpen] = useState(false)
   const [secret, setSecret] = useState<string>()
   const submit = async (event: SyntheticEvent<HTMLFormElement>) => {
@@ -287,9 +288,21 @@ function AddWebhook({
       <DialogContent
         title={secret === undefined ? 'Add a webhook' : 'The signing secret'}
         isDismissable={secret === undefined}
+        footer={
+          secret === undefined ? (
+            <>
+              <DialogClose asChild>
+                <Button>Cancel</Button>
+              </DialogClose>
+              <Button type="submit" form={formId} variant="primary" pending={action.pending}>
+                Add webhook
+              </Button>
+            </>
+          ) : undefined
+        }
       >
         {secret === undefined ? (
-          <form onSubmit={(event) => void submit(event)} className="space-y-4">
+          <form id={formId} onSubmit={(event) => void submit(event)} className="space-y-4">
             {error === undefined ? null : <Alert tone="danger" title={error.message} />}
             <Field
               label="Address"
@@ -310,11 +323,6 @@ function AddWebhook({
                 />
               )}
             </Field>
-            <DialogFooter>
-              <Button type="submit" variant="primary" pending={action.pending}>
-                Add webhook
-              </Button>
-            </DialogFooter>
           </form>
         ) : (
           <SecretOnce

@@ -31,7 +31,8 @@ export default function RenewalBars({ bars }: { bars: readonly RenewalBar[] }) {
           tickFormatter={(value: number) => (value >= 1000 ? `${value / 1000} s` : `${value} ms`)}
           tickLine={false}
           axisLine={false}
-          width={52}
+          // Wide enough for “1200 ms” on one line: a label that wraps is cut off at the edge.
+          width={68}
           tick={{ fill: 'var(--color-muted)', fontSize: 11 }}
         />
         <Tooltip

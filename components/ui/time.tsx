@@ -13,3 +13,15 @@ export function Time({ at, className }: { at: string; className?: string }) {
     </time>
   )
 }
+
+/** A moment that something waits for. What is over is due, and not “just now”, as if it had happened. */
+export function Ahead({ at, lead = '', due }: { at: string; lead?: string; due: string }) {
+  const now = useNow()
+  if (now !== undefined && Date.parse(at) <= now) return <span title={formatAbsolute(at)}>{due}</span>
+  return (
+    <>
+      {lead}
+      <Time at={at} />
+    </>
+  )
+}
