@@ -148,6 +148,7 @@ test('known traps are on the page: an app in testing, and rotation that cannot b
   await world.sandbox.setLifetime('google', 3_599, 604_799)
   const google = await world.connect('google')
   await openPage(google)
+  await expect(main()).toContainText('The consent ends after seven days')
   await expect(main()).toContainText('Google app is still in testing')
   await expect(main()).toContainText(/When: in (7|6) days/)
   await expectNoBarrier(page)
@@ -197,7 +198,7 @@ function expectSigned(call: ReceivedCall | undefined): asserts call is ReceivedC
 test('access that was withdrawn at the provider makes one notification, and the agent hears what, whom and where', async () => {
   const { github } = world.connections
   await letTokenEnd('github')
-  await world.sandbox.revokeAll('github')
+  await world.sandbox.withdraw('github', 'ana-ribeiro')
   const { tool, args } = READS.github
   const answers = [await world.agent.call(tool, args), await world.agent.call(tool, args)]
   for (const { isError, text } of answers) {

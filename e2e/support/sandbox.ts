@@ -29,8 +29,8 @@ export interface SandboxControl {
   expire(provider: Provider, token: string): Promise<void>
   /** Makes every living access token of this provider expired now. */
   expireAll(provider: Provider): Promise<void>
-  /** The person withdraws, at the provider, everything that was granted there. */
-  revokeAll(provider: Provider): Promise<void>
+  /** The person withdraws, at the provider, everything that was granted to the app there. */
+  withdraw(provider: Provider, userId: string): Promise<void>
 }
 
 /** @param dataDir  of a product that was started with the control */
@@ -61,10 +61,7 @@ export function sandboxControl(dataDir: string): SandboxControl {
       for (const token of await control.journal(provider))
         if (token.kind === 'access' && token.state === 'live') await control.expire(provider, token.value)
     },
-    revokeAll: async (provider) => {
-      for (const token of await control.journal(provider))
-        if (token.state === 'live') await tell('revoke', { provider, token: token.value })
-    },
+    withdraw: (provider, userId) => tell('revoke', { provider, userId }),
   }
   return control
 }

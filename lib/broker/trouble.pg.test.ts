@@ -59,7 +59,7 @@ describe('an agent whose account is in trouble', () => {
     expect(text).toMatch(
       /^The GitHub account "octocat" has to be connected again, since \d{4}-\d\d-\d\d \d\d:\d\d UTC\./,
     )
-    expect(text).toContain('it answered that the permission it gave has expired or was withdrawn')
+    expect(text).toContain('The reason: GitHub answered that the permission it gave has expired or was withdrawn.')
     expect(text).toContain(`Ask "Ada Lovelace", who connected it, to open ${reconnect()} and connect it again`)
     expect(text).toContain(page())
   })

@@ -134,7 +134,7 @@ export function troubleWords(
   const what = `${provider} account "${plainLabel(account.label)}"`
   const page = links.page(account)
   const who = whom(trouble, personId)
-  const reason = reasonOf(trouble.reason)
+  const reason = reasonOf(trouble.reason, provider)
   const because = reason === undefined ? '' : ` The reason: ${reason}.`
   const since =
     trouble.since === null

@@ -14,6 +14,7 @@ const TESTING: ProviderTrap = {
 }
 const NEVER: ProviderTrap = {
   id: 'never_expires',
+  title: 'A token that never expires',
   words: 'never',
   severity: 'note',
   when: { hasRefreshToken: false, accessExpires: false },
@@ -172,6 +173,13 @@ describe('what is known to go wrong with a connection', () => {
       ['partial_consent', 'reconnect'],
       ['idle', 'none'],
     ])
+  })
+
+  it('is called what the provider’s data calls it, and else says whose app it is about', () => {
+    const titles = (facts: Partial<TrapFacts>) => findTraps({ ...healthy, ...facts }).map(({ title }) => title)
+    const lasting = { hasRefreshToken: false, accessExpiresAt: null }
+    expect(titles({ ...lasting, providerTraps: [NEVER] })).toEqual(['A token that never expires'])
+    expect(titles({ providerTraps: [ROTATION] })).toEqual(['About this server’s Example app'])
   })
 
   it('says when: the end of the consent, not of the token, for an app in testing', () => {

@@ -29,6 +29,7 @@ export interface Trap {
 /** Something about a provider that surprises people, and what its tokens look like when it applies. */
 export interface ProviderTrap {
   readonly id: string
+  readonly title?: string
   readonly words: string
   readonly severity: 'note' | 'warning'
   /** Each condition that is present must hold. */
@@ -91,10 +92,10 @@ export function findTraps(facts: TrapFacts): Trap[] {
 function providersOwn(facts: TrapFacts): Trap[] {
   return facts.providerTraps
     .filter(({ when }) => applies(when, facts))
-    .map(({ id, words, severity, when }) => ({
+    .map(({ id, title, words, severity, when }) => ({
       code: id,
       severity: severity === 'note' ? 'info' : 'warning',
-      title: `About this server’s ${facts.providerName} app`,
+      title: title ?? `About this server’s ${facts.providerName} app`,
       words,
       action: severity === 'note' ? 'none' : 'reconnect',
       at:

@@ -70,8 +70,9 @@ const REASONS: Readonly<Record<string, string>> = {
 }
 
 /** Why, as half a sentence; undefined for a code without words, which helps nobody. */
-export function reasonOf(reason: string | null): string | undefined {
-  return reason !== null && Object.hasOwn(REASONS, reason) ? REASONS[reason] : undefined
+export function reasonOf(reason: string | null, provider?: string): string | undefined {
+  const words = reason !== null && Object.hasOwn(REASONS, reason) ? REASONS[reason] : undefined
+  return provider === undefined ? words : words?.replace(/^it /, `${provider} `)
 }
 
 /** What it means and what to do, in two or three sentences. */
@@ -80,7 +81,7 @@ export function bodyOf(
   about: { readonly provider: string | null; readonly reason: string | null; readonly isOwner: boolean },
 ): string {
   const provider = displayNameOf(about.provider ?? '')
-  const reason = reasonOf(about.reason)
+  const reason = reasonOf(about.reason, kind === 'webhook_disabled' ? undefined : provider)
   const because = reason === undefined ? '' : ` The reason: ${reason}.`
   const whoConnects = about.isOwner
     ? 'Connect it again; permissions and agents stay as they are.'

@@ -170,6 +170,8 @@ export interface TokenFacts {
 /** Something about a provider that surprises people, said on the account's page when it applies. */
 export interface Trap {
   readonly id: string
+  /** In a few words. Without: that it is about the app at this provider. */
+  readonly title?: string
   readonly words: string
   readonly severity: 'note' | 'warning'
   /** Each condition that is present must hold. */

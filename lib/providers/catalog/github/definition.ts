@@ -115,6 +115,7 @@ export const github: ProviderDefinition = {
   traps: [
     {
       id: 'github_never_expires',
+      title: 'A token that never expires',
       severity: 'note',
       words:
         'This server’s GitHub app gives tokens that never expire: one that leaks works until somebody revokes it. Whoever owns the app can turn on “Expire user authorization tokens” in its settings; reconnect afterwards. Until then grant little, and disconnect what is not used.',
@@ -122,6 +123,7 @@ export const github: ProviderDefinition = {
     },
     {
       id: 'github_oauth_never_expires',
+      title: 'A token that never expires',
       severity: 'note',
       words:
         'This server’s GitHub app gives tokens that are never renewed. That one was withdrawn is noticed at the next call, and GitHub drops one that nobody uses for a year. Its owner can turn on expiring tokens in its settings; reconnect afterwards.',

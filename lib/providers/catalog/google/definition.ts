@@ -140,6 +140,7 @@ export const google: ProviderDefinition = {
   traps: [
     {
       id: 'google_testing',
+      title: 'The consent ends after seven days',
       severity: 'warning',
       words:
         'This server’s Google app is still in testing, so Google ends every consent seven days after it was given. Until its operator publishes it (Google Cloud console, Audience, “Publish app”), reconnect before that day; after publishing, reconnect once.',
@@ -148,6 +149,7 @@ export const google: ProviderDefinition = {
     },
     {
       id: 'google_no_refresh_token',
+      title: 'This access cannot be renewed',
       severity: 'warning',
       words:
         'Google gave access without the means to renew it, which it does when it has not shown its consent page in full. Remove this app at myaccount.google.com/connections, then reconnect.',

@@ -23,6 +23,7 @@ export const slackLifecycle: Lifecycle = {
 export const slackTraps = (rotating: string, lasting: string): readonly Trap[] => [
   {
     id: 'slack_rotation_on',
+    title: 'Token rotation cannot be turned off again',
     severity: 'note',
     words:
       'Token rotation is on for this server’s Slack app, and Slack cannot turn it off again. Use the app with this installation only, and copy its tokens nowhere: each renewal ends the one before.',
@@ -30,6 +31,7 @@ export const slackTraps = (rotating: string, lasting: string): readonly Trap[] =
   },
   {
     id: 'slack_rotation_off',
+    title: 'A token that never expires',
     severity: 'note',
     words:
       'Token rotation is off for this server’s Slack app, so its tokens never expire. It can be turned on in the app’s settings at Slack, for good: there is no way back. Reconnect afterwards.',
