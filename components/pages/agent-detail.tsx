@@ -12,14 +12,14 @@ import { AgentStateBadge } from '@/components/ui/status-badge'
 import { TabNav } from '@/components/ui/tab-nav'
 import { useAction } from '@/components/use-action'
 
-export type AgentTab = 'tools' | 'connect' | 'sessions'
+export type AgentTab = 'tools' | 'connect' | 'sessions' | 'doctor'
 
 export function isAgentTab(value: unknown): value is AgentTab {
-  return value === 'tools' || value === 'connect' || value === 'sessions'
+  return value === 'tools' || value === 'connect' || value === 'sessions' || value === 'doctor'
 }
 
 /**
- * The frame of an agent's page. The tab is in the address; its body is AgentTools, AgentConnect or SessionsTable.
+ * The frame of an agent's page. The tab is in the address; its body is AgentTools, AgentConnect, SessionsTable or AgentDoctor.
  */
 export function AgentDetail({
   agent,
@@ -101,6 +101,7 @@ export function AgentDetail({
             label: <Counted label="Sessions" count={agent.activeSessionCount} />,
             isCurrent: tab === 'sessions',
           },
+          { href: `${here}?tab=doctor`, label: 'Doctor', isCurrent: tab === 'doctor' },
         ]}
       />
       {children}

@@ -4,6 +4,7 @@ import { notFound } from 'next/navigation'
 import { AgentPage } from '@/app/(dashboard)/agents/_components/agent-page'
 import { ToolsTab } from '@/app/(dashboard)/agents/_components/tools-tab'
 import { ConnectTab } from '@/app/(dashboard)/agents/_components/connect-tab'
+import { DoctorTab } from '@/app/(dashboard)/agents/_components/doctor-tab'
 import { SessionsView } from '@/app/(dashboard)/sessions/_components/sessions-view'
 import { findAgent, listAgentSessions, type AgentFacts } from '@/app/_data/agents'
 import { listAccounts } from '@/app/_data/connections'
@@ -12,7 +13,7 @@ import { isPermitted } from '@/lib/tenancy/permission'
 
 export const metadata: Metadata = { title: 'Agent' }
 
-const tabs = ['tools', 'connect', 'sessions'] as const
+const tabs = ['tools', 'connect', 'sessions', 'doctor'] as const
 type Tab = (typeof tabs)[number]
 
 export default async function Agent({
@@ -78,6 +79,8 @@ async function TabBody({
           client={client}
         />
       )
+    case 'doctor':
+      return <DoctorTab agentId={agent.id} />
     case 'sessions':
       return (
         <SessionsView
