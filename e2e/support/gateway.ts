@@ -17,6 +17,8 @@ const START_LIMIT_MS = 60_000
 export interface SecondGateway {
   readonly port: number
   stop(): Promise<void>
+  /** kill -9 */
+  kill(): Promise<void>
 }
 
 /** The environment that a process was started with. */
@@ -49,14 +51,16 @@ export async function startSecondGateway(product: Product): Promise<SecondGatewa
     if (child.exitCode !== null || Date.now() > until) throw new Error(`the second gateway does not run: ${said}`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
-  return {
-    port,
-    stop: () =>
-      new Promise((resolve) => {
-        child.once('exit', () => resolve())
-        child.kill('SIGTERM')
-      }),
-  }
+  const end = (signal: NodeJS.Signals) =>
+    new Promise<void>((resolve) => {
+      if (child.exitCode !== null || child.signalCode !== null) {
+        resolve()
+        return
+      }
+      child.once('exit', () => resolve())
+      child.kill(signal)
+    })
+  return { port, stop: () => end('SIGTERM'), kill: () => end('SIGKILL') }
 }
 
 /** True when the gateway on this port says that it can work. */
