@@ -398,6 +398,36 @@ test.describe('the page', () => {
     await session.close()
   })
 
+  test('tells a desktop application by its own scheme, and stays when that took over', async () => {
+    const registered = await fetch(`${world.product.url}/oauth/register`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        client_name: 'Cursor',
+        redirect_uris: [
+          'cursor://anysphere.cursor-mcp/oauth/callback',
+          'https://www.cursor.com/agents/mcp/oauth/callback',
+          'http://localhost:8787/callback',
+        ],
+        token_endpoint_auth_method: 'none',
+      }),
+    })
+    const { client_id: clientId } = (await registered.json()) as { client_id: string } // RFC 7591 §3.2.1
+    const query = new URLSearchParams({
+      response_type: 'code',
+      client_id: clientId,
+      redirect_uri: 'cursor://anysphere.cursor-mcp/oauth/callback',
+      code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
+      code_challenge_method: 'S256',
+      resource: mcpUrl,
+    })
+    await open(`${world.product.url}/oauth/authorize?${query.toString()}`)
+    await expect(page.getByText('An application on this device (cursor:)')).toBeVisible()
+    await expect(page.getByText('cursor://anysphere.cursor-mcp/oauth/callback')).toBeVisible()
+    await page.getByRole('button', { name: 'Approve' }).click()
+    await expect(page.getByRole('heading', { name: 'Back to the application' })).toBeVisible()
+  })
+
   test('says when the server cannot be reached, and goes on when it can', async () => {
     await withQuestion(async (url) => {
       await page.route(/\/oauth\/authorize\/[^/]+\/consent$/, (route) => route.abort())
