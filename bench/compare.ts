@@ -7,18 +7,15 @@
  *
  * @module
  */
-import { fork, type ChildProcess, type ForkOptions } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 
-import { build } from 'esbuild'
 import { Pool } from 'undici'
 
-import { freePort, startPostgres } from '../launcher/postgres.mjs'
-import { newRolePasswords, prepareDatabases } from '../lib/db/bootstrap'
+import { createBenchWorld, usageOf, type Target } from './world'
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
 const option = (name: string, fallback: number): number => {
@@ -47,12 +44,6 @@ const CALL = {
 }
 const LIST = { method: 'tools/list', params: { _meta: META } }
 
-const dataDir = mkdtempSync(path.join(os.tmpdir(), 'portcullis-bench-'))
-interface Target {
-  readonly process: ChildProcess
-  readonly ready: { readonly port: number; readonly agentId: string; readonly key: string }
-  readonly origin: string
-}
 interface Load {
   readonly method: string
   readonly name?: string
@@ -69,10 +60,14 @@ interface Run {
 }
 type Result = { readonly kind: string; readonly connections: number } & Readonly<Record<Mode, Run>>
 
-const children: ChildProcess[] = []
-const postgres = await startPostgres({ dataDir, tether: true })
+const world = await createBenchWorld({ isProfiling })
 try {
-  const targets = await start()
+  const targets = {
+    pass: await world.start('pass'),
+    sdk: await world.start('sdk'),
+    wiring: await world.start('wiring'),
+    portcullis: await world.start('portcullis'),
+  }
   const results: Result[] = []
   for (const [kind, request] of [
     ['tools/call', CALL],
@@ -84,99 +79,7 @@ try {
   }
   report(results)
 } finally {
-  for (const child of children) if (child.connected) child.disconnect()
-  await postgres.stop()
-  rmSync(dataDir, { recursive: true, force: true })
-}
-
-/** As the product is built: one file for each process, packages beside it. Sources run through a loader weigh twice as much. */
-async function bundle(): Promise<string> {
-  const outdir = path.join(root, 'node_modules/.cache/bench')
-  await build({
-    absWorkingDir: root,
-    entryPoints: ['bench/gateway.ts', 'bench/provider.ts'],
-    outdir,
-    outExtension: { '.js': '.mjs' },
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'esm',
-    packages: 'external',
-    alias: { '@': root },
-    sourcemap: true,
-    logLevel: 'error',
-  })
-  return outdir
-}
-
-async function start(): Promise<Record<Mode, Target>> {
-  const built = await bundle()
-  const urls = await prepareDatabases({
-    appAdminUrl: postgres.superuserUrl('portcullis'),
-    vaultAdminUrl: postgres.superuserUrl('portcullis_vault'),
-    passwords: newRolePasswords(),
-    migrationsRoot: path.join(root, 'prisma'),
-  })
-  const provider = await child(path.join(built, 'provider.mjs'), [], {})
-  const origin = `http://127.0.0.1:${provider.ready.port}`
-  const overrides = path.join(dataDir, 'overrides.json')
-  writeFileSync(overrides, JSON.stringify({ github: { apiBaseUrl: origin } }))
-
-  const startOne = async (mode: Mode): Promise<Target> => {
-    const port = await freePort()
-    const profile = ['--cpu-prof', '--cpu-prof-dir', path.join(root, '.data/prof')]
-    const started = await child(path.join(built, 'gateway.mjs'), [mode, origin], {
-      execArgv: ['--enable-source-maps', ...(isProfiling ? profile : [])],
-      env: {
-        PATH: process.env['PATH'],
-        NODE_ENV: 'production',
-        PORT: String(port),
-        PUBLIC_URL: `http://127.0.0.1:${port}`,
-        PORTCULLIS_DATA_DIR: path.join(dataDir, mode),
-        DATABASE_URL: urls.app,
-        VAULT_DATABASE_URL: urls.vault,
-        GITHUB_CLIENT_ID: 'bench',
-        GITHUB_CLIENT_SECRET: 'bench',
-        PROVIDER_OVERRIDES: overrides,
-        EGRESS_ALLOW: origin,
-        EGRESS_ALLOW_UNSAFE: '1',
-      },
-    })
-    return { ...started, origin: `http://127.0.0.1:${port}` }
-  }
-  return {
-    pass: await startOne('pass'),
-    sdk: await startOne('sdk'),
-    wiring: await startOne('wiring'),
-    portcullis: await startOne('portcullis'),
-  }
-}
-
-function child(file: string, args: readonly string[], options: ForkOptions): Promise<Omit<Target, 'origin'>> {
-  return new Promise((resolve, reject) => {
-    const started = fork(file, args, {
-      cwd: root,
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-      execArgv: [],
-      ...options,
-    })
-    children.push(started)
-    started.once('message', (ready) => {
-      resolve({ process: started, ready: ready as Target['ready'] }) // what bench/gateway.ts sends
-    })
-    started.once('exit', (code) => {
-      reject(new Error(`${file} ended with ${String(code)}`))
-    })
-  })
-}
-
-function usageOf(target: Target): Promise<{ cpu: NodeJS.CpuUsage; rss: number }> {
-  return new Promise((resolve) => {
-    target.process.once('message', (usage) => {
-      resolve(usage as { cpu: NodeJS.CpuUsage; rss: number }) // what bench/gateway.ts answers
-    })
-    target.process.send('usage')
-  })
+  await world.close()
 }
 
 async function compare(targets: Record<Mode, Target>, request: Load, connections: number): Promise<Record<Mode, Run>> {

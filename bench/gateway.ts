@@ -23,6 +23,7 @@ import { loadConfig } from '@/lib/config'
 import { brand, newId, type AgentId } from '@/lib/ids'
 import { createLog } from '@/lib/log'
 import { createMcpState } from '@/lib/mcp/state'
+import { STREAM_LIMITS } from '@/lib/mcp/streams'
 import { Secret } from '@/lib/secret'
 import { createAgentSessions } from '@/lib/tenancy/agent-sessions'
 import { createAgents } from '@/lib/tenancy/agents'
@@ -30,7 +31,7 @@ import { createToolRegistry, TOOLS, type ToolListing } from '@/lib/tools/registr
 import { createCore } from '@/wiring/core'
 
 const LISTED_TOOLS = 40
-const [mode = 'portcullis', provider = ''] = process.argv.slice(2)
+const [mode = 'portcullis', provider = '', streamsPerSession = ''] = process.argv.slice(2)
 const config = loadConfig()
 const log = createLog('bench', 'error')
 
@@ -187,7 +188,14 @@ async function everything(): Promise<Target> {
     family: createMcpRoutes({
       sessions,
       broker,
-      state: createMcpState({ ...core, instanceId: 'bench' }),
+      state: createMcpState({
+        ...core,
+        instanceId: 'bench',
+        // One agent's session stands for the many of a real installation.
+        ...(streamsPerSession === ''
+          ? {}
+          : { limits: { ...STREAM_LIMITS, perAgentSession: Number(streamsPerSession) } }),
+      }),
       publicUrl: config.publicUrl,
       log,
     }),
@@ -237,7 +245,8 @@ else {
   process.send?.({ port: await listenGateway(target.family), agentId: target.agentId, key: target.key })
 }
 process.on('message', (message) => {
-  if (message === 'usage') process.send?.({ cpu: process.cpuUsage(), rss: process.memoryUsage().rss })
+  if (message === 'usage')
+    process.send?.({ cpu: process.cpuUsage(), rss: process.memoryUsage().rss, live: process.memoryUsage().heapUsed })
 })
 // A parent that died must not leave a server behind. With --cpu-prof the profile is written on exit.
 process.on('disconnect', () => process.exit(0))
