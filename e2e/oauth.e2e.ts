@@ -111,6 +111,7 @@ test('whoever is not signed in signs in first, comes back to the question, and s
     consent: async (url) => {
       await page.goto(url)
       await page.waitForURL(/\/login\?next=%2Fconsent%2F/)
+      await expect(page.getByText('An application asks for one of your agents')).toBeVisible()
       await page.getByLabel('E-mail').fill(OWNER.email)
       await page.getByLabel('Password', { exact: true }).fill(OWNER.password)
       await page.getByRole('button', { name: 'Sign in', exact: true }).click()

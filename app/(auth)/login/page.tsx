@@ -14,6 +14,7 @@ const NOTICES: Readonly<Record<string, string>> = {
   'password-changed': 'Your password is set. Sign in with it.',
   'email-confirmed': 'Your address is confirmed. Sign in to go on.',
 }
+const ASKED = 'An application asks for one of your agents. Sign in to see what it wants; nothing is given by that.'
 
 export default async function LoginPage({
   searchParams,
@@ -28,7 +29,13 @@ export default async function LoginPage({
     <AuthShell title="Sign in" isSandbox={config.sandbox} footer={<Footer {...config} />}>
       <Login
         next={wanted}
-        notice={typeof notice === 'string' && Object.hasOwn(NOTICES, notice) ? NOTICES[notice] : undefined}
+        notice={
+          typeof notice === 'string' && Object.hasOwn(NOTICES, notice)
+            ? NOTICES[notice]
+            : wanted?.startsWith('/consent/') === true
+              ? ASKED
+              : undefined
+        }
       />
     </AuthShell>
   )
