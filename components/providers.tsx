@@ -4,7 +4,6 @@ import type { ReactNode } from 'react'
 
 import { NowProvider } from '@/components/now'
 import { ToastProvider } from '@/components/ui/toast'
-import { TooltipProvider } from '@/components/ui/tooltip'
 
 declare global {
   // Read by the scroll lock below the dialogs, which adds one style element and asks for the nonce under this name.
@@ -30,9 +29,7 @@ export function Providers({
   if (typeof window !== 'undefined') globalThis.__webpack_nonce__ ??= nonce
   return (
     <NowProvider initialNow={initialNow}>
-      <TooltipProvider>
-        <ToastProvider>{children}</ToastProvider>
-      </TooltipProvider>
+      <ToastProvider>{children}</ToastProvider>
     </NowProvider>
   )
 }

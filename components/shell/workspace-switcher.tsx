@@ -3,14 +3,7 @@
 import { Check, ChevronsUpDown } from 'lucide-react'
 
 import { cn } from '@/components/cn'
-import {
-  DropdownMenu,
-  DropdownMenuContent,
-  DropdownMenuLabel,
-  DropdownMenuRadioGroup,
-  DropdownMenuRadioItem,
-  DropdownMenuTrigger,
-} from '@/components/ui/dropdown-menu'
+import { MenuButton } from '@/components/ui/menu-button'
 
 export interface WorkspaceChoice {
   readonly id: string
@@ -49,22 +42,21 @@ export function WorkspaceSwitcher({
   const box = cn('flex h-10 w-full items-center gap-2.5 rounded-md border border-line px-2', className)
   if (workspaces.length < 2 || onSwitch === undefined) return <div className={box}>{face}</div>
   return (
-    <DropdownMenu>
-      <DropdownMenuTrigger className={cn(box, 'hover:bg-hover')}>
-        {face}
-        <ChevronsUpDown aria-hidden className="size-4 shrink-0 text-muted" />
-      </DropdownMenuTrigger>
-      <DropdownMenuContent align="start" className="w-56">
-        <DropdownMenuLabel>Workspaces</DropdownMenuLabel>
-        <DropdownMenuRadioGroup value={current.id} onValueChange={onSwitch}>
-          {workspaces.map((workspace) => (
-            <DropdownMenuRadioItem key={workspace.id} value={workspace.id}>
-              {workspace.name}
-            </DropdownMenuRadioItem>
-          ))}
-        </DropdownMenuRadioGroup>
-      </DropdownMenuContent>
-    </DropdownMenu>
+    <MenuButton
+      className={cn(box, 'hover:bg-hover')}
+      entries={[
+        { kind: 'label', text: 'Workspaces' },
+        {
+          kind: 'choice',
+          value: current.id,
+          onChoose: onSwitch,
+          choices: workspaces.map(({ id, name }) => ({ value: id, text: name })),
+        },
+      ]}
+    >
+      {face}
+      <ChevronsUpDown aria-hidden className="size-4 shrink-0 text-muted" />
+    </MenuButton>
   )
 }
 
