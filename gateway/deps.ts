@@ -17,7 +17,7 @@ import { createWebSessions, type WebSessions } from '@/lib/identity/sessions'
 import { createSignIn, type SignIn } from '@/lib/identity/sign-in'
 import { createSignUp, type SignUp } from '@/lib/identity/sign-up'
 import { createOauthClients, type OauthClients } from '@/lib/oauth-server/clients/clients'
-import { createOauthLimits } from '@/lib/oauth-server/limits'
+import { createOauthLimits, type OauthLimits } from '@/lib/oauth-server/limits'
 import { currentNetwork } from '@/lib/oauth-server/network'
 import { createQueue, type JobQueue } from '@/lib/queue/queue'
 import { createBroker, type Broker } from '@/lib/broker/call'
@@ -53,6 +53,7 @@ export interface GatewayDeps {
   readonly agents: Agents
   readonly agentSessions: AgentSessions
   readonly oauthClients: OauthClients
+  readonly oauthLimits: OauthLimits
   readonly registry: ToolRegistry
   readonly broker: Broker
   readonly connections: Connections
@@ -70,6 +71,7 @@ export function createGatewayDeps(core: Core): GatewayDeps {
   const queue = createQueue({ config: { redisUrl: config.redisUrl, databaseUrl: config.databaseUrl }, log })
   const registry = createToolRegistry()
   const limitStore = createRateLimitStore(config.databaseUrl)
+  const oauthLimits = createOauthLimits(limitStore)
   const cookies = signInCookies(config.publicUrl)
   const doctorRecorder = createDoctorRecorder({ appDb, clock, log })
   const sessions = createWebSessions({ appDb })
@@ -117,10 +119,11 @@ export function createGatewayDeps(core: Core): GatewayDeps {
       appDb,
       audit,
       egress: core.egress,
-      limits: createOauthLimits(limitStore),
+      limits: oauthLimits,
       clock,
       network: currentNetwork,
     }),
+    oauthLimits,
     registry,
     broker: createBroker({ ...core, registry, publicUrl: config.publicUrl }),
     connections: createConnectionFlows(core, queue),

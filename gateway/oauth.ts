@@ -17,8 +17,11 @@ import { AppError, notFound } from '@/lib/errors'
 import type { Authenticator } from '@/lib/identity/authenticate'
 import type { OauthClients } from '@/lib/oauth-server/clients/clients'
 import type { Consents, ConsentVisitor } from '@/lib/oauth-server/consent'
+import { errorPage } from '@/lib/oauth-server/error-page'
+import type { OauthLimits } from '@/lib/oauth-server/limits'
 import { authorizationServerMetadata, PATHS } from '@/lib/oauth-server/metadata'
 import { observeProvider, registrationDetail } from '@/lib/oauth-server/observe'
+import { OAUTH_KEY_FILE } from '@/lib/oauth-server/keys'
 import { createOauthServer } from '@/lib/oauth-server/oauth-server'
 import { servingNetwork } from '@/lib/oauth-server/network'
 import { RESUME_COOKIE, type AuthorizationServer } from '@/lib/oauth-server/provider'
@@ -35,6 +38,8 @@ export interface OauthRouteDependencies {
   readonly authenticator: Pick<Authenticator, 'session'>
   /** False while the service may not make sessions. */
   readonly isReady: () => boolean
+  /** How many requests may wait for an answer. Absent in measurements. */
+  readonly limits?: OauthLimits
   /** Takes note of what clients do, for whoever wonders why one does not get through. */
   readonly observe?: Observe
 }
@@ -58,7 +63,7 @@ export async function openOauth(deps: GatewayDeps): Promise<RouteFamily> {
   const oauth = await createOauthServer({
     ...core,
     publicUrl: config.publicUrl,
-    keyFile: path.join(config.dataDir, 'oauth', 'keys.json'),
+    keyFile: path.join(config.dataDir, OAUTH_KEY_FILE),
     clients,
     personOf: async (request) => (await authenticator.session({ cookie: request.headers.cookie }))?.personId,
     preview: createAccessPreview({ appDb, registry }),
@@ -68,6 +73,7 @@ export async function openOauth(deps: GatewayDeps): Promise<RouteFamily> {
     publicUrl: config.publicUrl,
     authenticator,
     isReady: () => core.notReady === undefined,
+    limits: deps.oauthLimits,
     observe: deps.doctorRecorder.observe,
   })
 }
@@ -140,6 +146,22 @@ export function createOauthRoutes(deps: OauthRouteDependencies): RouteFamily {
     sendJson(response, 200, await consents.answer(uid, visitor, answer))
   }
 
+  /** A person looks at this answer, so it is a page. */
+  async function isTooMuch({ network }: GatewayRequest, response: ServerResponse): Promise<boolean> {
+    try {
+      await deps.limits?.count('authorize', network)
+      return false
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error
+      const { body, contentSecurityPolicy } = errorPage('temporarily_unavailable', error.message)
+      response.setHeader('content-security-policy', contentSecurityPolicy)
+      response.setHeader('content-type', 'text/html; charset=utf-8')
+      if (error.retryAfterSeconds !== undefined) response.setHeader('retry-after', error.retryAfterSeconds)
+      response.writeHead(error.status).end(body)
+      return true
+    }
+  }
+
   return {
     prefixes: ['/oauth/', METADATA, OPENID, `${METADATA}/`, `${OPENID}/`],
     handle: (request, response) => servingNetwork(request.network, () => serve(request, response)),
@@ -178,6 +200,7 @@ export function createOauthRoutes(deps: OauthRouteDependencies): RouteFamily {
         throw new AppError('request.too_large', `The body is larger than ${MAX_BODY_BYTES} bytes.`)
     } else if (pathname === PATHS.authorization || RESUME.test(pathname)) allow(request, response, 'GET')
     else throw notFound()
+    if (pathname === PATHS.authorization && (await isTooMuch(request, response))) return
     await server.handle(request.raw, response)
   }
 }

@@ -14,6 +14,7 @@ const STYLE_HASH = createHash('sha256').update(STYLE, 'utf8').digest('base64')
 const ADVICE: Readonly<Record<string, string>> = {
   invalid_client:
     'The application that sent you here is not known, or its description cannot be read. Remove the server there and add it again.',
+  temporarily_unavailable: 'Wait a while, then start again in the application that sent you here.',
   invalid_redirect_uri: 'The application asked for the answer at an address that it did not register.',
 }
 

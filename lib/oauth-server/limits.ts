@@ -12,6 +12,8 @@ import { AppError } from '../errors'
 
 export const OAUTH_RATES = {
   register: { network: { points: 60, seconds: 3_600 }, everybody: { points: 1_000, seconds: 3_600 } },
+  // A row each, made by whoever knows a client's id, which is everybody.
+  authorize: { network: { points: 300, seconds: 600 }, everybody: { points: 30_000, seconds: 600 } },
   document: { network: { points: 60, seconds: 600 }, everybody: { points: 1_200, seconds: 600 } },
 } as const
 
@@ -37,6 +39,10 @@ export function createOauthLimits(store: RateLimitStore): OauthLimits {
     register: {
       network: limiter('oauth.register.network', OAUTH_RATES.register.network),
       everybody: limiter('oauth.register.everybody', OAUTH_RATES.register.everybody),
+    },
+    authorize: {
+      network: limiter('oauth.authorize.network', OAUTH_RATES.authorize.network),
+      everybody: limiter('oauth.authorize.everybody', OAUTH_RATES.authorize.everybody),
     },
     document: {
       network: limiter('oauth.document.network', OAUTH_RATES.document.network),
