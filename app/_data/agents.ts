@@ -12,6 +12,7 @@ import type { AppTx } from '@/lib/db/app-db'
 import { isId, type TenantId } from '@/lib/ids'
 import { compileProfile } from '@/lib/policy/compile'
 import { mcpUrlOf } from '@/lib/tenancy/agents'
+import { readLabels } from '@/lib/tenancy/labels'
 
 import type { Viewer } from './session'
 import { web } from './web'
@@ -115,7 +116,7 @@ export async function listAgentNames({ tenantId }: Viewer): Promise<{ readonly i
 }
 
 /** Live ones first, then the most recently ended. */
-export async function listAgentSessions({ tenantId }: Viewer, agentId?: string): Promise<SessionRow[]> {
+export async function listAgentSessions({ tenantId, personId }: Viewer, agentId?: string): Promise<SessionRow[]> {
   const now = systemClock.now()
   return web().db.tenant(tenantId, async (tx) => {
     const rows = await tx.agentSession.findMany({
@@ -130,25 +131,43 @@ export async function listAgentSessions({ tenantId }: Viewer, agentId?: string):
         expiresAt: true,
         lastUsedAt: true,
         endedAt: true,
+        endedReason: true,
+        clientName: true,
+        clientHost: true,
+        personId: true,
+        actsFor: true,
+        lastClient: true,
+        lastNetwork: true,
       },
       orderBy: [{ endedAt: { sort: 'desc', nulls: 'first' } }, { createdAt: 'desc' }, { id: 'desc' }],
       take: MAX_SESSIONS,
     })
-    const agents = await tx.agent.findMany({
-      where: { tenantId, id: { in: [...new Set(rows.map((row) => row.agentId))] } },
-      select: { id: true, name: true },
+    const labels = await readLabels(tx, {
+      agents: rows.map((row) => row.agentId),
+      people: rows.map((row) => row.personId),
     })
-    const names = new Map(agents.map(({ id, name }) => [id, name]))
     return rows.map((row) => ({
       id: row.id,
       label: row.label === '' ? `Key ${row.secretHint}` : row.label,
       agentId: row.agentId,
-      agentName: names.get(row.agentId) ?? row.agentId,
+      agentName: labels.agent(row.agentId) ?? row.agentId,
       kind: row.kind === 'oauth' ? 'oauth' : 'session_key',
       state: row.endedAt !== null ? 'revoked' : row.expiresAt <= now ? 'expired' : 'active',
       createdAt: row.createdAt.toISOString(),
       expiresAt: (row.endedAt ?? row.expiresAt).toISOString(),
       lastUsedAt: row.lastUsedAt?.toISOString(),
+      clientName: row.clientName ?? undefined,
+      clientHost: row.clientHost ?? undefined,
+      person:
+        row.actsFor === 'workspace' || row.personId === null
+          ? undefined
+          : {
+              id: row.personId,
+              name: labels.person(row.personId) ?? 'Somebody who left',
+              isYou: row.personId === personId,
+            },
+      lastClient: row.lastClient ?? undefined,
+      lastNetwork: row.lastNetwork ?? undefined,
     }))
   })
 }

@@ -190,6 +190,27 @@ const uses = {
       await page.getByText('The connection changed meanwhile.').waitFor()
     },
   },
+  'dialog-revoke-all': {
+    screen: 'sessions',
+    use: async (page) => {
+      await page.getByRole('button', { name: 'Revoke all of…' }).click()
+      await page.getByLabel('Whose sessions').selectOption({ index: 1 })
+    },
+  },
+  'guide-chatgpt': {
+    screen: 'agent-connect',
+    use: async (page) => {
+      await page.getByRole('tab', { name: 'ChatGPT' }).click()
+      await page.getByText('Developer mode').waitFor()
+    },
+  },
+  'guide-codex': {
+    screen: 'agent-connect',
+    use: async (page) => {
+      await page.getByRole('tab', { name: 'Codex' }).click()
+      await page.getByText('bearer_token_env_var').waitFor()
+    },
+  },
   'dialog-secret': {
     screen: 'agent-connect',
     use: async (page) => {

@@ -18,6 +18,7 @@ import {
   calls,
   connectionDetail,
   connections,
+  doctorReport,
   consentRequest,
   documentConsentRequest,
   galleryNow,
@@ -40,6 +41,7 @@ import { ActivityTable } from '@/components/pages/activity-table'
 import { AgentConnect } from '@/components/pages/agent-connect'
 import { AgentDetail } from '@/components/pages/agent-detail'
 import type { AgentTab } from '@/components/pages/agent-detail'
+import { AgentDoctor } from '@/components/pages/agent-doctor'
 import { AgentTools } from '@/components/pages/agent-tools'
 import { AgentsList } from '@/components/pages/agents-list'
 import {
@@ -311,15 +313,42 @@ const inside: Readonly<Record<string, ReactNode>> = {
   ),
   'agent-sessions': agentPage(
     'sessions',
-    <SessionsTable sessions={sessions} canManage onRevoke={accept} isAgentShown={false} />,
+    <SessionsTable sessions={sessions} canManage onRevoke={accept} onRevokeAll={accept} isAgentShown={false} />,
+  ),
+  'agent-doctor': agentPage('doctor', <AgentDoctor agentId="agt_1" {...doctorReport} />),
+  'agent-doctor-connected': agentPage(
+    'doctor',
+    <AgentDoctor
+      agentId="agt_1"
+      steps={doctorReport.steps.slice(2)}
+      diagnosis={{
+        state: 'connected',
+        title: 'A client is connected',
+        meaning: 'The last one that came got through.',
+        advice: '',
+      }}
+    />,
+  ),
+  'agent-doctor-empty': agentPage(
+    'doctor',
+    <AgentDoctor
+      agentId="agt_1"
+      steps={[]}
+      diagnosis={{
+        state: 'nobody',
+        title: 'No client has come yet',
+        meaning: 'Nothing has reached this agent’s URL in the last two weeks.',
+        advice: 'Connect a client. If one was connected and nothing shows here, its requests do not arrive.',
+      }}
+    />,
   ),
   'agent-disabled': agentPage(
     'tools',
     <AgentTools groups={toolGroups} profileVersion={3} canManage={false} onSave={accept} />,
     false,
   ),
-  sessions: <SessionsList sessions={sessions} canManage onRevoke={accept} olderHref="?before=x" />,
-  'sessions-empty': <SessionsList sessions={[]} canManage onRevoke={accept} />,
+  sessions: <SessionsList sessions={sessions} canManage onRevoke={accept} onRevokeAll={accept} olderHref="?before=x" />,
+  'sessions-empty': <SessionsList sessions={[]} canManage onRevoke={accept} onRevokeAll={accept} />,
   activity: activityPage({ heldCount: 3 }),
   'activity-empty': activityPage({ rows: [] }),
   'activity-filtered': activityPage({ rows: [], filter: { decision: 'deny' }, live: 'reconnecting' }),

@@ -8,6 +8,7 @@ import type { ConnectionDetailData } from '@/components/pages/connection-detail'
 import type { ConnectionSummary, HistoryLine, ScopeLine } from '@/components/pages/connection-types'
 import type { ConsentRequest } from '@/components/pages/consent-request'
 import type { NotificationRow } from '@/components/pages/notifications-list'
+import type { DoctorDiagnosis, DoctorStep } from '@/components/pages/agent-doctor'
 import type { SessionRow } from '@/components/pages/sessions-list'
 import type { DeliveryRow, WebhookRow } from '@/components/pages/webhook-settings'
 import type { Member, ProviderAppStatus } from '@/components/pages/workspace-settings'
@@ -344,6 +345,82 @@ export const toolGroups: readonly ToolGroup[] = [
   },
 ]
 
+export const doctorReport: { readonly diagnosis: DoctorDiagnosis; readonly steps: readonly DoctorStep[] } = {
+  diagnosis: {
+    state: 'failed',
+    title: 'The PKCE verifier does not fit',
+    meaning: 'Whoever redeems the code is not who asked for it, or the client mixed up two sign-ins.',
+    advice: 'Start again in the client, with one window only.',
+  },
+  steps: [
+    doctorStep(1, {
+      title: 'Asked for tokens',
+      status: 400,
+      isRefused: true,
+      isHarmless: false,
+      words: {
+        title: 'The PKCE verifier does not fit',
+        meaning: 'Whoever redeems the code is not who asked for it, or the client mixed up two sign-ins.',
+        advice: 'Start again in the client, with one window only.',
+      },
+      facts: [
+        { label: 'Client id', value: 'cli_01kakr2v9e3m4n5p6q7r8s9t0v' },
+        { label: 'Grant', value: 'authorization_code' },
+        { label: 'Told', value: 'invalid_grant' },
+      ],
+    }),
+    doctorStep(2, { title: 'A person answered', client: 'A browser', network: '198.51.100.20', status: 303 }),
+    doctorStep(3, {
+      title: 'Sent a person here to approve',
+      client: 'A browser',
+      network: '198.51.100.20',
+      status: 303,
+      facts: [
+        { label: 'Resource', value: 'https://portcullis.example.com/mcp/agt_01kakr2v9e3m4n5p6q7r8s9t0v' },
+        { label: 'Client id', value: 'cli_01kakr2v9e3m4n5p6q7r8s9t0v' },
+        { label: 'Returns to', value: '127.0.0.1:33418' },
+        { label: 'Scopes', value: 'mcp:read mcp:write' },
+      ],
+    }),
+    doctorStep(3, { title: 'Asked to be registered as a client', status: 201 }),
+    doctorStep(4, { title: 'Read how to sign in here' }),
+    doctorStep(4, { title: 'Read what the agent’s URL says about itself' }),
+    doctorStep(5, {
+      title: 'Called the agent’s URL',
+      status: 401,
+      repeats: 2,
+      isRefused: true,
+      words: {
+        title: 'No credential was sent',
+        meaning:
+          'The request had no Authorization header. For a client that signs in this is how it begins: it is told where.',
+        advice: '',
+      },
+      facts: [
+        { label: 'Method', value: 'initialize' },
+        { label: 'Protocol version', value: '2025-11-25' },
+      ],
+    }),
+  ],
+}
+
+function doctorStep(minutes: number, fields: Partial<DoctorStep>): DoctorStep {
+  return {
+    id: `dst_${minutes}_${fields.title ?? ''}`,
+    at: ago(minutes),
+    repeats: 0,
+    title: '',
+    status: 200,
+    isRefused: false,
+    isHarmless: true,
+    words: undefined,
+    client: 'Cursor/1.7.2',
+    network: '203.0.113.7',
+    facts: [],
+    ...fields,
+  }
+}
+
 export const sessions: readonly SessionRow[] = [
   {
     id: 'ses_1',
@@ -355,6 +432,9 @@ export const sessions: readonly SessionRow[] = [
     createdAt: ago(60 * 24 * 3),
     expiresAt: ago(-60 * 24 * 27),
     lastUsedAt: ago(3),
+    person: { id: 'per_1', name: 'Ann Example', isYou: true },
+    lastClient: 'Cursor/1.7.2',
+    lastNetwork: '203.0.113.7',
   },
   {
     id: 'ses_2',
@@ -365,6 +445,12 @@ export const sessions: readonly SessionRow[] = [
     state: 'active',
     createdAt: ago(60 * 5),
     expiresAt: ago(-60 * 24 * 9),
+    clientName: 'Claude',
+    clientHost: 'claude.ai',
+    person: { id: 'per_2', name: 'Bob Builder', isYou: false },
+    lastClient: 'Claude-User/1.0',
+    lastNetwork: '160.79.104.10',
+    lastUsedAt: ago(12),
   },
   {
     id: 'ses_3',

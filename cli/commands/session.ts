@@ -1,5 +1,7 @@
 import { z } from 'zod'
 
+import { AppError } from '@/lib/errors'
+
 import { table } from '../output'
 import type { Register } from '../run'
 
@@ -12,6 +14,9 @@ const session = z.object({
   expiresAt: z.string(),
   lastUsedAt: z.string().nullable(),
   endedAt: z.string().nullable(),
+  clientName: z.string().nullable(),
+  lastClient: z.string().nullable(),
+  lastNetwork: z.string().nullable(),
 })
 const issued = z.object({
   id: z.string(),
@@ -61,18 +66,49 @@ export const sessionCommands: Register = (program, run) => {
           .object({ items: z.array(session) })
           .parse(await api.call('session.list', { query: { agentId: options.agent } }))
         output.result(items, () =>
-          table(items, ['id', 'agentId', 'label', 'hint', 'expiresAt', 'lastUsedAt', 'endedAt'], 'No sessions.'),
+          table(
+            items,
+            ['id', 'agentId', 'label', 'clientName', 'lastClient', 'lastNetwork', 'expiresAt', 'lastUsedAt', 'endedAt'],
+            'No sessions.',
+          ),
         )
       }),
     )
 
   command
-    .command('revoke <sessionId>')
-    .description('ends a session: no further call of it reaches a provider')
-    .action((sessionId: string) =>
+    .command('revoke [sessionId]')
+    .description('ends a session, or all of an agent or of a person: no further call of it reaches a provider')
+    .option('--agent <agentId>', 'all sessions of this agent')
+    .option('--person <personId>', 'all sessions that act for this member')
+    .action((sessionId: string | undefined, { agent, person }: { agent?: string; person?: string }) =>
       run(async (api, output) => {
-        await api.call('session.revoke', { params: { sessionId } })
-        output.result({ id: sessionId, revoked: true }, () => `${sessionId} is revoked.`)
+        if ([sessionId, agent, person].filter((one) => one !== undefined).length !== 1)
+          throw new AppError('request.invalid', 'Say one: a session id, --agent, or --person.')
+        if (sessionId !== undefined) {
+          const { callsUnderWay } = ended.parse(await api.call('session.revoke', { params: { sessionId } }))
+          output.result(
+            { id: sessionId, revoked: true, callsUnderWay },
+            () => `${sessionId} is revoked.${stopped(callsUnderWay)}`,
+          )
+          return
+        }
+        const { sessions, callsUnderWay } = ended
+          .extend({ sessions: z.array(z.object({ id: z.string() })) })
+          .parse(
+            await (agent === undefined
+              ? api.call('session.revoke_person', { params: { personId: person ?? '' } })
+              : api.call('session.revoke_agent', { params: { agentId: agent } })),
+          )
+        output.result(
+          { revoked: sessions.map(({ id }) => id), callsUnderWay },
+          () =>
+            `${sessions.length} ${sessions.length === 1 ? 'session is' : 'sessions are'} revoked.${stopped(callsUnderWay)}`,
+        )
       }),
     )
 }
+
+const ended = z.object({ callsUnderWay: z.array(z.string()) })
+
+const stopped = (calls: readonly string[]) =>
+  calls.length === 0 ? '' : `\nCalls under way, stopped within seconds:\n${calls.join('\n')}`

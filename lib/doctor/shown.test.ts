@@ -34,6 +34,7 @@ describe('what of a stranger’s words is shown', () => {
     [shown.shownRedirect, 'cursor://anysphere.cursor-mcp/oauth/callback', 'cursor:'],
     [shown.shownRedirect, 'http://127.0.0.1:33418/callback?x=1', '127.0.0.1:33418'],
     [shown.shownProduct, 'Cursor/1.7.2 (darwin)', 'Cursor/1.7.2'],
+    [shown.shownProduct, 'Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0', 'A browser'],
     [shown.shownAddress, 'https://u:p@gate.example/a?token=b#c', 'https://gate.example/a'],
   ] as const)('a known form stays: %#', (form, value, expected: string = value) => {
     expect(form(value)).toBe(expected)

@@ -27,10 +27,11 @@ export const shownScope = keep(/^[a-z_]+(?:[:.][a-z_]+)*(?: [a-z_]+(?:[:.][a-z_]
 export const shownCode = keep(/^[a-z_]+$/, 40)
 export const shownHost = keep(/^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i, 120)
 
-/** Name and version a program gives of itself: `Cursor/1.7.2`, `node`. What follows is for machines. */
+/** Name and version a program gives of itself: `Cursor/1.7.2`, `node`. What follows is for machines; browsers say nothing first. */
 export function shownProduct(userAgent: string | undefined): string | undefined {
   const first = /^[A-Za-z][\w.-]{0,39}(?:\/\d[\w.-]{0,19})?/.exec(userAgent ?? '')?.[0]
-  return first === undefined || SECRET.test(first) ? undefined : first
+  if (first === undefined || SECRET.test(first)) return undefined
+  return first.startsWith('Mozilla/') ? 'A browser' : first
 }
 
 /** Text a client chose, such as its name: one line, nothing that directs or hides. */

@@ -15,11 +15,11 @@ export interface Words {
 export const STEP_WORDS: Readonly<Record<StepKind, string>> = {
   resource_metadata: 'Read what the agent’s URL says about itself',
   server_metadata: 'Read how to sign in here',
-  registration: 'Registered itself as a client',
+  registration: 'Asked to be registered as a client',
   authorization: 'Sent a person here to approve',
   consent: 'A person answered',
-  token: 'Fetched tokens',
-  mcp: 'Talked to the agent’s URL',
+  token: 'Asked for tokens',
+  mcp: 'Called the agent’s URL',
 }
 
 export const DETAIL_WORDS: Readonly<Record<DetailKey, string>> = {

@@ -22,6 +22,7 @@ import {
 } from '@modelcontextprotocol/server'
 
 import type { Broker } from '../broker/call'
+import { shownProduct } from '../doctor/shown'
 import { isId } from '../ids'
 import type { Log } from '../log'
 import type { AgentSessions } from '../tenancy/agent-sessions'
@@ -108,7 +109,7 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
     if (authorization === undefined || !/^bearer /i.test(authorization)) return 'missing'
     const session = await sessions.lookup(authorization.slice(7).trim())
     if (session === undefined || session.agentId !== context.agentId) return 'invalid'
-    sessions.touch(session)
+    sessions.touch(session, { network: context.network, client: shownProduct(request.headers['user-agent']) })
     return {
       expiresAt: session.expiresAt,
       principal: {

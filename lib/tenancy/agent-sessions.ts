@@ -20,6 +20,7 @@ import {
   newSecret,
   type AgentId,
   type AgentSessionId,
+  type CallId,
   type PersonId,
   type TenantId,
 } from '../ids'
@@ -40,6 +41,8 @@ export const MAX_SESSION_SECONDS = 365 * DAY_SECONDS
 export const MIN_SESSION_SECONDS = 60
 const MAX_LIVE_SESSIONS = 200
 const MAX_LISTED = 500
+/** No call takes longer. */
+const LONGEST_CALL_SECONDS = 360
 const TOUCH_INTERVAL_MS = 60_000
 const MAX_TOUCHES_UNDER_WAY = 4
 
@@ -58,6 +61,25 @@ export interface AgentSessionView {
   readonly lastUsedAt: Date | null
   readonly endedAt: Date | null
   readonly endedReason: string | null
+  /** What the client called itself when a person approved it. */
+  readonly clientName: string | null
+  /** The host its answers go to. */
+  readonly clientHost: string | null
+  /** Program and network of the last use, as far as they are known. */
+  readonly lastClient: string | null
+  readonly lastNetwork: string | null
+}
+
+export interface Revoked {
+  readonly sessions: readonly AgentSessionView[]
+  /** Calls that were permitted before; each ends within seconds, and its record says how. */
+  readonly callsUnderWay: readonly CallId[]
+}
+
+export interface SeenUse {
+  readonly network: string
+  /** A name as it may be shown. */
+  readonly client: string | undefined
 }
 
 export interface IssuedSession extends AgentSessionView {
@@ -86,11 +108,16 @@ export interface AgentSessions {
   /** Live ones first, then the newest. */
   list(principal: MemberPrincipal, agentId?: string): Promise<AgentSessionView[]>
   /** Ends the session; ending it twice is the same. Never refused for want of a record. */
-  revoke(principal: MemberPrincipal, sessionId: string): Promise<AgentSessionView>
+  revoke(principal: MemberPrincipal, sessionId: string): Promise<AgentSessionView & Pick<Revoked, 'callsUnderWay'>>
+  /** Ends every live session of an agent, or of a person in this workspace. Never refused for want of a record. */
+  revokeAll(
+    principal: MemberPrincipal,
+    of: { readonly agentId: string } | { readonly personId: string },
+  ): Promise<Revoked>
   /** Who holds this key or access token, undefined when nobody may act by it. At most 1.5 seconds old; a call is checked exactly by its intent. */
   lookup(sessionKey: string): Promise<LiveSession | undefined>
   /** Notes the use, at most once a minute, without anybody waiting for it. */
-  touch(session: LiveSession): void
+  touch(session: LiveSession, seen?: SeenUse): void
 }
 
 export interface AgentSessionDependencies {
@@ -157,13 +184,40 @@ export function createAgentSessions({ appDb, audit, clock, log }: AgentSessionDe
     }
   }
 
-  async function noteUse(session: LiveSession): Promise<void> {
+  async function noteUse(session: LiveSession, seen: SeenUse | undefined): Promise<void> {
     const { tenantId, agentId, agentSessionId: id } = session
     const now = clock.now()
     await appDb.tenant(tenantId, async (tx) => {
-      await tx.agentSession.updateMany({ where: { tenantId, id }, data: { lastUsedAt: now } })
+      await tx.agentSession.updateMany({
+        where: { tenantId, id },
+        data: {
+          lastUsedAt: now,
+          ...(seen === undefined ? {} : { lastNetwork: seen.network, lastClient: seen.client ?? null }),
+        },
+      })
       await tx.agent.updateMany({ where: { tenantId, id: agentId }, data: { lastUsedAt: now } })
     })
+  }
+
+  /** Asked after the revocation stands, so that none is missed. It is done by then; a list that cannot be had refuses nothing. */
+  async function underWay(tenantId: TenantId, sessionIds: readonly string[]): Promise<CallId[]> {
+    if (sessionIds.length === 0) return []
+    try {
+      const rows = await appDb.tenant(
+        tenantId,
+        (tx) => tx.$queryRaw<{ call_id: string }[]>`
+          SELECT i.call_id FROM audit_record i
+           WHERE i.tenant_id = ${tenantId} AND i.recorded_at > now() - make_interval(secs => ${LONGEST_CALL_SECONDS})
+             AND i.kind = 'intent' AND i.decision = 'permit' AND i.agent_session_id = ANY (${[...sessionIds]}::text[])
+             AND NOT EXISTS (SELECT 1 FROM audit_record o
+                              WHERE o.tenant_id = i.tenant_id AND o.call_id = i.call_id AND o.kind = 'outcome')
+           ORDER BY i.recorded_at DESC LIMIT ${MAX_LISTED}`,
+      )
+      return rows.map((row) => brand<'call'>(row.call_id))
+    } catch (error) {
+      log.warn({ err: error }, 'calls under way could not be listed')
+      return []
+    }
   }
 
   return {
@@ -256,7 +310,41 @@ export function createAgentSessions({ appDb, audit, clock, log }: AgentSessionDe
         return ended
       })
       live.deleteWhere(({ session }) => session?.agentSessionId === sessionId)
-      return view(row)
+      return { ...view(row), callsUnderWay: await underWay(principal.tenantId, [sessionId]) }
+    },
+
+    async revokeAll(principal, of) {
+      checkPermission(principal, 'session.revoke')
+      const { tenantId } = principal
+      const now = clock.now()
+      const rows = await appDb.tenant(tenantId, async (tx) => {
+        const whose = await sessionsOf(tx, principal, of)
+        const live = { tenantId, ...whose, endedAt: null, expiresAt: { gt: now } }
+        const found = await tx.agentSession.findMany({ where: live, omit: { secretHash: true } })
+        const ids = found.map(({ id }) => id)
+        await tx.agentSession.updateMany({
+          where: { tenantId, id: { in: ids }, endedAt: null },
+          data: { endedAt: now, endedReason: 'revoked' },
+        })
+        const ended = await tx.agentSession.findMany({
+          where: { tenantId, id: { in: ids }, endedAt: now },
+          omit: { secretHash: true },
+        })
+        for (const { id, agentId } of ended)
+          await audit.never(tx, {
+            tenantId,
+            actor: actorOf(principal),
+            network: principal.network,
+            action: 'session.revoked',
+            agentId: brand<'agent'>(agentId),
+            agentSessionId: brand<'agentSession'>(id),
+            targetId: id,
+          })
+        return ended
+      })
+      const ids = new Set(rows.map(({ id }) => id))
+      live.deleteWhere(({ session }) => session !== undefined && ids.has(session.agentSessionId))
+      return { sessions: rows.map(view), callsUnderWay: await underWay(tenantId, [...ids]) }
     },
 
     async lookup(sessionKey) {
@@ -277,7 +365,7 @@ export function createAgentSessions({ appDb, audit, clock, log }: AgentSessionDe
       return session.expiresAt > clock.now() ? session : undefined
     },
 
-    touch(session) {
+    touch(session, seen) {
       const now = clock.now().getTime()
       const last = touched.get(session.agentSessionId)
       if (last !== undefined && now - last < TOUCH_INTERVAL_MS && now >= last) return
@@ -286,7 +374,7 @@ export function createAgentSessions({ appDb, audit, clock, log }: AgentSessionDe
       touched.set(session.agentSessionId, now)
       if (touched.size > 10_000) for (const oldest of touched.keys()) if (touched.delete(oldest)) break
       touchesUnderWay += 1
-      void noteUse(session)
+      void noteUse(session, seen)
         .catch((error: unknown) =>
           log.warn({ err: error, agentSessionId: session.agentSessionId }, 'use was not noted'),
         )
@@ -319,6 +407,25 @@ export async function endAgentSessions(
   return count
 }
 
+/** A foreign agent and a person who is no member are missing. */
+async function sessionsOf(
+  tx: AppTx,
+  principal: MemberPrincipal,
+  of: { readonly agentId: string } | { readonly personId: string },
+): Promise<{ readonly agentId: AgentId } | { readonly personId: PersonId }> {
+  if ('agentId' in of) {
+    const agentId = agentIdOf(of.agentId)
+    await loadAgent(tx, principal, agentId)
+    return { agentId }
+  }
+  const { personId } = of
+  if (!isId('person', personId)) throw notFound()
+  const { tenantId } = principal
+  const membership = await tx.membership.findUnique({ where: { tenantId_personId: { tenantId, personId } } })
+  if (membership === null) throw notFound()
+  return { personId }
+}
+
 interface LiveRow {
   readonly agent_id: string
   readonly person_id: string | null
@@ -341,6 +448,10 @@ function view(row: {
   lastUsedAt: Date | null
   endedAt: Date | null
   endedReason: string | null
+  clientName: string | null
+  clientHost: string | null
+  lastClient: string | null
+  lastNetwork: string | null
 }): AgentSessionView {
   return {
     id: brand<'agentSession'>(row.id),
@@ -356,6 +467,10 @@ function view(row: {
     lastUsedAt: row.lastUsedAt,
     endedAt: row.endedAt,
     endedReason: row.endedReason,
+    clientName: row.clientName,
+    clientHost: row.clientHost,
+    lastClient: row.lastClient,
+    lastNetwork: row.lastNetwork,
   }
 }
 

@@ -20,7 +20,14 @@ const session = z.object({
   lastUsedAt: time.nullable(),
   endedAt: time.nullable(),
   endedReason: z.string().nullable(),
+  clientName: z.string().nullable(),
+  clientHost: z.string().nullable(),
+  lastClient: z.string().nullable(),
+  lastNetwork: z.string().nullable(),
 })
+/** Ids of calls that had been permitted; each ends within seconds, and its record says how. */
+const callsUnderWay = z.array(z.string()).readonly()
+const revoked = z.object({ sessions: z.array(session).readonly(), callsUnderWay })
 
 const DAY_SECONDS = 86_400
 
@@ -67,11 +74,32 @@ export function sessionRoutes({
       id: 'session.revoke',
       method: 'DELETE',
       path: '/api/v1/sessions/{sessionId}',
-      summary: 'Ends a session: once this is answered, no call of it is permitted.',
+      summary:
+        'Ends a session: once this is answered, no call of it is permitted. Those under way are listed and end within seconds.',
       permission: 'session.revoke',
       params: z.strictObject({ sessionId: idParam('agentSession') }),
-      response: session,
+      response: session.extend({ callsUnderWay }),
       handle: ({ principal, params }) => agentSessions.revoke(principal, params.sessionId),
+    }),
+    defineRoute({
+      id: 'session.revoke_agent',
+      method: 'POST',
+      path: '/api/v1/agents/{agentId}/sessions/revoke',
+      summary: 'Ends all sessions of an agent, keys and sign-ins alike.',
+      permission: 'session.revoke',
+      params: z.strictObject({ agentId: idParam('agent') }),
+      response: revoked,
+      handle: ({ principal, params }) => agentSessions.revokeAll(principal, params),
+    }),
+    defineRoute({
+      id: 'session.revoke_person',
+      method: 'POST',
+      path: '/api/v1/members/{personId}/sessions/revoke',
+      summary: 'Ends all agent sessions that act for a member of this workspace.',
+      permission: 'session.revoke',
+      params: z.strictObject({ personId: idParam('person') }),
+      response: revoked,
+      handle: ({ principal, params }) => agentSessions.revokeAll(principal, params),
     }),
   ]
 }

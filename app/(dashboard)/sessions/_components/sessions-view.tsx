@@ -4,7 +4,13 @@ import { useRouter } from 'next/navigation'
 
 import { LiveRefresh } from '@/app/_client/live'
 import { send } from '@/app/_client/request'
-import { SessionsList, SessionsTable, type SessionRow } from '@/components/pages/sessions-list'
+import {
+  RevokeAllOfAgent,
+  SessionsList,
+  SessionsTable,
+  type RevokeAllInput,
+  type SessionRow,
+} from '@/components/pages/sessions-list'
 
 /** The sessions of the workspace as a page, or those of one agent as part of its page. */
 export function SessionsView({
@@ -25,6 +31,12 @@ export function SessionsView({
       if (result.ok) router.refresh()
       return result
     },
+    onRevokeAll: async (of: RevokeAllInput) => {
+      const path = 'agentId' in of ? (`agents/${of.agentId}` as const) : (`members/${of.personId}` as const)
+      const result = await send('POST', `/api/v1/${path}/sessions/revoke`, {}, () => undefined)
+      if (result.ok) router.refresh()
+      return result
+    },
   }
   return agentId === undefined ? (
     <>
@@ -34,6 +46,7 @@ export function SessionsView({
   ) : (
     <>
       <LiveRefresh watch={`/api/v1/sessions?agentId=${agentId}`} />
+      <RevokeAllOfAgent {...table} agentId={agentId} />
       <SessionsTable {...table} isAgentShown={false} />
     </>
   )
