@@ -77,7 +77,7 @@ test.beforeAll(async ({ browser }) => {
   await context.addCookies([...world.owner.cookies].map(([name, value]) => ({ name, value, url: world.product.url })))
   page = await context.newPage()
   page.on('console', (message) => {
-    if (message.type() === 'error') consoleProblems.push(message.text())
+    if (message.type() === 'error') consoleProblems.push(`${message.text()} ${message.location().url}`)
   })
   page.on('pageerror', (error) => consoleProblems.push(error.message))
 })
@@ -291,7 +291,7 @@ test('reconnecting from there heals it, with the id, the permissions and the age
   await page.goto(`${world.product.url}/notifications`)
   await expect(main()).toContainText('The GitHub account “ana-ribeiro” works again', SCAN)
   // Nobody was told twice, by any way.
-  await expect(main().getByText('has to be connected again')).toHaveCount(1)
+  await expect(main().getByRole('heading', { name: /has to be connected again/ })).toHaveCount(1)
   expect(mails()).toHaveLength(1)
   expect(receiver.calls).toHaveLength(2)
 })
@@ -301,6 +301,75 @@ test('marking as read empties the bell', async () => {
   await expect(page.getByRole('link', { name: 'Notifications', exact: true }).first()).toBeVisible()
   await page.reload()
   await expect(page.getByRole('link', { name: 'Notifications', exact: true }).first()).toBeVisible()
+})
+
+test('a button that cannot be used says why, to pointer and keyboard; the account’s menu gives the focus back', async () => {
+  const why = page.getByText('Everything is read already.').and(page.locator(':popover-open'))
+  const button = page.getByRole('button', { name: 'Mark all as read' })
+  await button.hover()
+  await expect(why).toBeVisible()
+  await why.hover()
+  await expect(why).toBeVisible()
+  await page.mouse.move(5, 5)
+  await expect(why).toBeHidden()
+  await page.getByRole('link', { name: 'Skip to content' }).focus()
+  while (!(await button.evaluate((element) => element === document.activeElement))) await page.keyboard.press('Tab')
+  await expect(why).toBeVisible()
+  await page.keyboard.press('Escape')
+  await expect(why).toBeHidden()
+
+  const menu = page.getByRole('button', { name: `Account of ${OWNER.name}` })
+  await menu.focus()
+  await page.keyboard.press('Enter')
+  await expect(page.getByRole('menu').getByRole('menuitem')).toHaveText(['Your account', 'Sign out'])
+  await page.keyboard.press('Escape')
+  await expect(page.getByRole('menu')).toBeHidden()
+  await expect(menu).toBeFocused()
+  await menu.click()
+  await page.getByRole('menuitem', { name: 'Your account' }).click()
+  await expect(page).toHaveURL(`${world.product.url}/settings/account`)
+})
+
+/** In kB as they are sent. The goal is 150 everywhere; what React and Next need alone is 132. */
+const MOST_SCRIPT: Readonly<Record<string, number>> = {
+  '/': 205,
+  '/connections': 210,
+  '/agents': 210,
+  '/activity': 213,
+  '/notifications': 208,
+  '/sessions': 212,
+  '/settings': 222,
+}
+
+test('no page asks for more script before its largest contentful paint than it may, and charts come after', async () => {
+  const most = {
+    ...MOST_SCRIPT,
+    [`/connections/${world.connections.github}`]: 216,
+    [`/agents/${world.agent.agentId}`]: 236,
+  }
+  const sizes: Record<string, number> = {}
+  for (const path of Object.keys(most)) {
+    await page.goto(world.product.url + path)
+    await page.waitForLoadState('networkidle')
+    sizes[path] = await page.evaluate(
+      () =>
+        new Promise<number>((resolve) => {
+          new PerformanceObserver((list) => {
+            const painted = list.getEntries().at(-1)?.startTime ?? Infinity
+            const scripts = performance
+              .getEntriesByType('resource')
+              .flatMap((entry) => (entry instanceof PerformanceResourceTiming ? [entry] : []))
+              .filter(({ name, startTime }) => new URL(name).pathname.endsWith('.js') && startTime <= painted)
+            resolve(scripts.reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0) / 1_000)
+          }).observe({ type: 'largest-contentful-paint', buffered: true })
+        }),
+    )
+  }
+  console.log(`script before the largest contentful paint, in kB: ${JSON.stringify(sizes)}`)
+  for (const [path, size] of Object.entries(sizes)) {
+    expect(size, path).toBeGreaterThan(50)
+    expect(size, path).toBeLessThan(most[path] ?? 0)
+  }
 })
 
 test('no page broke its content security policy or threw', () => {
