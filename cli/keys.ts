@@ -12,6 +12,7 @@ import { z } from 'zod'
 
 import { AppError } from '@/lib/errors'
 import type { TenantId } from '@/lib/ids'
+import { OAUTH_KEY_FILE, rotateOauthKeys } from '@/lib/oauth-server/keys'
 import { PURPOSES } from '@/lib/vault/key-store'
 import { rotateKek } from '@/lib/vault/rotation/kek'
 import { retireKek, retireTenantKey } from '@/lib/vault/rotation/retire'
@@ -24,6 +25,7 @@ import type { Core } from '@/wiring/core'
 const purpose = z.enum(PURPOSES).default('vault')
 const request = z.discriminatedUnion('what', [
   z.strictObject({ what: z.literal('rotate_kek') }),
+  z.strictObject({ what: z.literal('rotate_oauth') }),
   z.strictObject({ what: z.literal('rotate_tenant'), purpose }),
   z.strictObject({ what: z.literal('rotate_dek'), connection: z.string().optional() }),
   z.strictObject({ what: z.literal('retire_kek'), kek: z.string().min(1) }),
@@ -40,7 +42,9 @@ export function keyOperations(
     'keys.status': async () => keyStatus(depsOf(await open()), isTenantGiven ? await tenantOf() : undefined),
     'keys.change': async (body) => {
       const wanted = validate(request, body)
-      const deps = depsOf(await open())
+      const core = await open()
+      if (wanted.what === 'rotate_oauth') return once(rotateOauthKeys(path.join(core.config.dataDir, OAUTH_KEY_FILE)))
+      const deps = depsOf(core)
       switch (wanted.what) {
         case 'rotate_kek':
           return lines(rotateKek(deps))
@@ -74,6 +78,10 @@ function depsOf(core: Core): RotationDeps {
     clock,
     log,
   }
+}
+
+async function* once(work: Promise<object>): AsyncGenerator<string, void> {
+  yield JSON.stringify({ result: { ...(await work), next: 'Restart the gateways: they then use the new keys.' } })
 }
 
 async function* lines(rotation: Rotation<unknown>): AsyncGenerator<string, void> {

@@ -65,6 +65,10 @@ export const keysCommands: Register = (program, run) => {
     .description('another key-encryption key; every workspace’s keys are wrapped under it')
     .action(() => run((api, output) => change(api, output, { what: 'rotate_kek' })))
   rotate
+    .command('oauth')
+    .description('other keys of the authorization server; the ones before still count until the next rotation')
+    .action(() => run((api, output) => change(api, output, { what: 'rotate_oauth' })))
+  rotate
     .command('tenant')
     .description('another key of a workspace; what it protects is put under it')
     .option('--purpose <purpose>', 'vault, audit, spool, webhook or mcp', 'vault')

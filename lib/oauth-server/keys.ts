@@ -15,6 +15,8 @@ import { z } from 'zod'
 import { AppError } from '../errors'
 import { createPrivate, privateFolder, readPrivate, replacePrivate } from '../vault/private-file'
 
+/** In the data folder. */
+export const OAUTH_KEY_FILE = 'oauth/keys.json'
 const KEPT = 2
 const secret = z.string().regex(/^[A-Za-z0-9_-]{43}$/)
 const signingKey = z.object({
@@ -56,8 +58,12 @@ export async function openOauthKeys(file: string): Promise<OauthKeys> {
   return keysOf(parse(content))
 }
 
-/** From the next start on new keys are used and the newest of the old ones still count. */
-export async function rotateOauthKeys(file: string): Promise<void> {
+/**
+ * From the next start on new keys are used and the newest of the old ones still count: a consent that is under way when
+ * the gateways are restarted goes on. What was signed before the rotation before this one counts no more.
+ */
+export async function rotateOauthKeys(file: string): Promise<{ readonly kept: number }> {
+  await openOauthKeys(file)
   const { cookies, signing } = parse(await readPrivate(file))
   const next: KeyFile = {
     version: 1,
@@ -65,6 +71,7 @@ export async function rotateOauthKeys(file: string): Promise<void> {
     signing: [newSigningKey(), ...signing].slice(0, KEPT),
   }
   await replacePrivate(file, serialize(next), { shred: true })
+  return { kept: next.cookies.length - 1 }
 }
 
 function keysOf({ cookies, signing }: KeyFile): OauthKeys {
