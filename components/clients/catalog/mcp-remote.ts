@@ -21,7 +21,7 @@ export const mcpRemote: GuideOf = (target) => ({
     {
       kind: 'sign_in',
       callsFrom: 'device',
-      proof: { kind: 'documented', url: 'https://github.com/geelen/mcp-remote' },
+      proof: { kind: 'run', packages: ['mcp-remote@0.15.1'], test: 'e2e/oauth.e2e.ts' },
       steps: [
         {
           text: 'For a client that can only start programs, add this to its settings. It needs Node.js.',
