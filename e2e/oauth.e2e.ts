@@ -431,12 +431,14 @@ test.describe('the page', () => {
 
   test('says when the server cannot be reached, and goes on when it can', async () => {
     await withQuestion(async (url) => {
-      await page.route(/\/oauth\/authorize\/[^/]+\/consent$/, (route) => route.abort())
+      let isDown = true
+      await page.route(/\/oauth\/authorize\/[^/]+\/consent$/, (route) => (isDown ? route.abort() : route.continue()))
       await page.goto(url)
       await expect(page.getByText('The server could not be reached.')).toBeVisible()
-      await page.unroute(/\/oauth\/authorize\/[^/]+\/consent$/)
+      isDown = false
       await page.getByRole('button', { name: 'Try again' }).click()
       await expect(question()).toBeVisible()
+      await page.unrouteAll({ behavior: 'wait' })
     })
   })
 
