@@ -27,7 +27,8 @@ export function CardHeader({
   const Heading = level === 2 ? 'h2' : 'h3'
   return (
     <div className={cn('flex flex-wrap items-start justify-between gap-x-4 gap-y-3 px-4 pt-4 md:px-5', className)}>
-      <div className="min-w-0 flex-1 basis-40">
+      {/* A sentence beside a button would be a column of single words on a phone. */}
+      <div className={cn('min-w-0 flex-1', description === undefined ? 'basis-40' : 'basis-64')}>
         <Heading className="font-semibold">{title}</Heading>
         {description === undefined ? null : <div className="mt-0.5 text-sm text-muted">{description}</div>}
       </div>
