@@ -170,6 +170,14 @@ describe('an authorization code', () => {
     expect(await refresh(world, client, body['refresh_token'])).toMatchObject(invalid('invalid_grant'))
   })
 
+  it('used again without its verifier ends nothing: whoever saw the address bar could end sessions otherwise [TK1]', async () => {
+    const { pkce, code } = await newCode()
+    const { body } = await redeem(world, client, code, pkce)
+    const stranger = { code_verifier: newPkce().verifier }
+    expect(await redeem(world, client, code, pkce, stranger)).toMatchObject(invalid('invalid_grant'))
+    expect(await isOver(body['access_token'])).toBe(false)
+  })
+
   const mismatches: [string, () => Promise<{ fields: Record<string, string | undefined>; by?: TestClient }>][] = [
     ['another verifier', () => Promise.resolve({ fields: { code_verifier: newPkce().verifier } })],
     ['no verifier', () => Promise.resolve({ fields: { code_verifier: undefined } })],

@@ -13,11 +13,14 @@
  */
 import { timingSafeEqual } from 'node:crypto'
 
+import { LRUCache } from 'lru-cache'
+
 import { actorOf } from '../../audit/record'
 import type { Clock } from '../../clock'
 import type { AppDb } from '../../db/app-db'
 import type { Egress } from '../../egress/egress'
 import { AppError, notFound } from '../../errors'
+import { FreshCache } from '../../fresh-cache'
 import { brand, hashSecret, isId, newId, newSecret, type AgentId, type AgentSessionId, type TenantId } from '../../ids'
 import { Secret } from '../../secret'
 import { agentIdOf, loadAgent, personOf, type TenancyAudit } from '../../tenancy/agents'
@@ -36,6 +39,8 @@ const UNUSED_DAYS = 90
 const MANUAL_DAYS = 365
 const MAX_UNAPPROVED = 10_000
 const MAX_MANUAL = 100
+/** The row itself notes a use once an hour. */
+const NOTE_EVERY_MS = 10 * 60_000
 
 /** A client as the library takes it. */
 export interface StoredClient extends Omit<ClientWire, 'response_types'> {
@@ -159,11 +164,25 @@ export function createOauthClients(deps: ClientDependencies): OauthClients {
     return row
   }
 
+  // A token request asks for its client several times. What is a moment old is enough: a client that was revoked
+  // elsewhere has no session left, so what it gets meanwhile opens nothing.
+  const live = new FreshCache<{ readonly row: ClientRow | undefined }>({
+    maxEntries: 5_000,
+    maxAgeMs: 1_500,
+    refreshAfterMs: 1_000,
+    clock,
+  })
+  const noted = new LRUCache<string, true>({ max: 5_000, ttl: NOTE_EVERY_MS })
+
   async function liveRow(clientId: string): Promise<ClientRow | undefined> {
     if (!isId('oauthClient', clientId)) return undefined
-    const [row] = await global.$queryRaw<ClientRow[]>`
-      SELECT c.* FROM oauth_client c LEFT JOIN person p ON p.id = c.person_id
-       WHERE c.id = ${clientId} AND c.expires_at > now() AND c.revoked_at IS NULL AND p.disabled_at IS NULL`
+    const { row } = await live.get(clientId, async () => {
+      const [found] = await global.$queryRaw<ClientRow[]>`
+        SELECT c.* FROM oauth_client c LEFT JOIN person p ON p.id = c.person_id
+         WHERE c.id = ${clientId} AND c.expires_at > now() AND c.revoked_at IS NULL AND p.disabled_at IS NULL`
+      return { row: found }
+    })
+    if (row === undefined) live.delete(clientId) // it may register in a moment, and floods of guesses push nobody out
     return row
   }
 
@@ -251,6 +270,8 @@ export function createOauthClients(deps: ClientDependencies): OauthClients {
     },
 
     async noteUse(clientId) {
+      if (noted.has(clientId)) return
+      noted.set(clientId, true)
       await global.$executeRaw`
         UPDATE oauth_client SET last_used_at = now(),
                expires_at = CASE WHEN kind = 'manual' THEN expires_at ELSE GREATEST(expires_at, now() + make_interval(days => ${UNUSED_DAYS})) END
@@ -354,6 +375,7 @@ export function createOauthClients(deps: ClientDependencies): OauthClients {
             detail: { sessions: count },
           })
       })
+      live.delete(clientId)
       const row = await readRow(clientId)
       if (row?.tenant_id !== tenantId) throw notFound()
       return view(row)
