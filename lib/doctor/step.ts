@@ -139,3 +139,12 @@ export interface Observation {
 
 /** Takes note of a step. Never throws, never waits; under pressure it forgets. */
 export type Observe = (observation: Observation) => void
+
+/** Nothing that only shows what happens may end it: whatever fails in making an observation is lost with it. */
+export function quietly(work: () => void): void {
+  try {
+    work()
+  } catch {
+    // there is nobody to tell: the request goes on as if nobody had looked
+  }
+}

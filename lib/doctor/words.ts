@@ -190,7 +190,8 @@ export const PROBLEM_WORDS: Readonly<Record<Problem, Words>> = {
     title: 'The registration was refused',
     meaning:
       'What the client says about itself cannot be accepted: often an address to return to that is not https and not on the device.',
-    advice: 'Update the client. If it lets you enter a client id, make a client under OAuth clients and enter its id.',
+    advice:
+      'Update the client. If it lets you enter a client id, make a client by the REST API (POST /api/v1/oauth-clients) and enter its id.',
   },
   unknown_client: {
     title: 'The client is unknown',

@@ -23,6 +23,7 @@ import {
 } from '../doctor/shown'
 import {
   detailOf,
+  quietly,
   type Detail,
   type Observation,
   type Observe,
@@ -116,12 +117,12 @@ export function createMcpObserver({
           ...(refused?.lookUp === undefined ? {} : { credential: refused.lookUp }),
         } satisfies Observation)
       }
-      // A stream that stays open is a success as soon as it begins; its end says nothing more.
+      // Once, when the answer is out or broke off; a stream when it ends.
       let isNoted = false
       const once = () => {
         if (isNoted) return
         isNoted = true
-        note()
+        quietly(note)
       }
       response.once('finish', once)
       response.once('close', () => {
@@ -132,15 +133,17 @@ export function createMcpObserver({
 
     readMetadata(request, response, { agentId, network }) {
       if (!isId('agent', agentId)) return
-      observe({
-        step: 'resource_metadata',
-        at: clock.now(),
-        network,
-        client: shownProduct(request.headers['user-agent']),
-        status: response.statusCode,
-        problem: response.statusCode < 400 ? undefined : 'http_method',
-        detail: {},
-        agentId,
+      quietly(() => {
+        observe({
+          step: 'resource_metadata',
+          at: clock.now(),
+          network,
+          client: shownProduct(request.headers['user-agent']),
+          status: response.statusCode,
+          problem: response.statusCode < 400 ? undefined : 'http_method',
+          detail: {},
+          agentId,
+        })
       })
     },
   }
@@ -235,8 +238,7 @@ function shownOf({ method, headers }: IncomingMessage, message: Message, credent
   const version = message.params['protocolVersion'] ?? headers['mcp-protocol-version']
   const origin = headers.origin === undefined ? undefined : (shownAddress(headers.origin) ?? 'not an address')
   return detailOf({
-    method:
-      message.method === '' ? `${method ?? ''} without a message` : (shownMethod(message.method) ?? 'not a method'),
+    method: message.method === '' ? (method ?? '') : (shownMethod(message.method) ?? 'not a method'),
     tool: message.method === 'tools/call' ? shownTool(message.params['name']) : undefined,
     protocolVersion: version === undefined ? undefined : (shownVersion(version) ?? 'not a version'),
     credential,

@@ -22,7 +22,7 @@ import {
   shownScope,
   shownText,
 } from '../doctor/shown'
-import { detailOf, type Detail, type Observe, type Problem, type RefusedCredential } from '../doctor/step'
+import { detailOf, quietly, type Detail, type Observe, type Problem, type RefusedCredential } from '../doctor/step'
 import { hashSecret, isId, type AgentId } from '../ids'
 import { currentNetwork } from './network'
 import { agentOfResource } from './resource'
@@ -81,23 +81,35 @@ export function observeProvider(
   }
 
   provider.on('interaction.started', (ctx: KoaContextWithOIDC) => {
-    authorization(ctx, 303)
+    quietly(() => {
+      authorization(ctx, 303)
+    })
   })
   provider.on('authorization.success', (ctx: KoaContextWithOIDC) => {
-    authorization(ctx, 303)
+    quietly(() => {
+      authorization(ctx, 303)
+    })
   })
   provider.on('authorization.error', (ctx: KoaContextWithOIDC, error: OauthError) => {
-    authorization(ctx, error.statusCode ?? 400, error)
+    quietly(() => {
+      authorization(ctx, error.statusCode ?? 400, error)
+    })
   })
   provider.on('grant.success', (ctx: KoaContextWithOIDC) => {
-    token(ctx, 200)
+    quietly(() => {
+      token(ctx, 200)
+    })
   })
   provider.on('grant.error', (ctx: KoaContextWithOIDC, error: OauthError) => {
-    token(ctx, error.statusCode ?? 400, error)
+    quietly(() => {
+      token(ctx, error.statusCode ?? 400, error)
+    })
   })
   provider.on('server_error', (ctx: KoaContextWithOIDC) => {
-    if (ctx.oidc.route === 'token') token(ctx, 500, FAULT)
-    else if (ctx.oidc.route === 'authorization' || ctx.oidc.route === 'resume') authorization(ctx, 500, FAULT)
+    quietly(() => {
+      if (ctx.oidc.route === 'token') token(ctx, 500, FAULT)
+      else if (ctx.oidc.route === 'authorization' || ctx.oidc.route === 'resume') authorization(ctx, 500, FAULT)
+    })
   })
 }
 
