@@ -196,20 +196,15 @@ test('a client that publishes its document is shown by its host and registers no
 })
 
 test('a session that is ended on the page is refused at its next call, and so is its refresh token', async () => {
+  for (const { id } of await liveSessions()) await world.owner.send(`/api/v1/sessions/${id}`, { method: 'DELETE' })
   const steps: Step[] = []
   const session = await sdk2('2026-07-28')({ mcpUrl, consent: approve, onStep: (step) => steps.push(step) })
   await works(session)
-  const before = await liveSessions()
+  expect(await liveSessions()).toHaveLength(1)
   await page.goto(`${world.product.url}/sessions`)
-  await page
-    .getByRole('button', { name: /Revoke/ })
-    .first()
-    .click()
-  await page
-    .getByRole('alertdialog')
-    .getByRole('button', { name: /Revoke/ })
-    .click()
-  await expect.poll(liveSessions).toBe(before - 1)
+  await page.getByRole('button', { name: 'Revoke Harbour desk' }).click()
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Revoke session' }).click()
+  await expect.poll(liveSessions).toEqual([])
   steps.length = 0
   await expect(session.call(READ)).rejects.toThrow()
   expect(steps[0]).toBe(`POST ${new URL(mcpUrl).pathname} → 401`)
@@ -217,9 +212,10 @@ test('a session that is ended on the page is refused at its next call, and so is
   await session.close()
 })
 
-async function liveSessions(): Promise<number> {
-  const { items } = (await world.owner.send('/api/v1/sessions')).json() as { items: { endedAt: string | null }[] } // the API's own shape
-  return items.filter(({ endedAt }) => endedAt === null).length
+async function liveSessions(): Promise<readonly { readonly id: string }[]> {
+  const answer = await world.owner.send('/api/v1/sessions')
+  const { items } = answer.json() as { items: { id: string; endedAt: string | null }[] } // the API's own shape
+  return items.filter(({ endedAt }) => endedAt === null)
 }
 
 test('a token of one agent opens no other, and its own for as long as the session lasts', async () => {
