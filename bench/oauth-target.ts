@@ -61,6 +61,7 @@ const server = createGatewayServer({
 })
 await server.listen(options.port, '127.0.0.1')
 process.send?.({ origin, ...target } satisfies TokenTarget)
+process.on('message', () => process.send?.(process.cpuUsage()))
 process.on('disconnect', () => process.exit(0))
 
 type Target = Omit<TokenTarget, 'origin'> & { readonly family: RouteFamily }
