@@ -46,7 +46,11 @@ async function picture(name: string): Promise<void> {
         await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth),
         `${name} ${width}`,
       ).toBe(true)
-      await page.screenshot({ path: path.join(PICTURES, `${name}-${width}-${colorScheme}.png`), fullPage: true })
+      await page.screenshot({
+        path: path.join(PICTURES, `${name}-${width}-${colorScheme}.png`),
+        fullPage: true,
+        animations: 'disabled',
+      })
     }
   await page.setViewportSize({ width: 1440, height: 900 })
   await page.emulateMedia({ colorScheme: 'light' })
@@ -165,6 +169,21 @@ test('the sessions page ends all sessions of a person, whatever agent holds them
   await expect(page.getByRole('alertdialog')).toBeHidden()
   expect((await call(other.agentId, other.sessionKey)).status).toBe(401)
   expect((await call(connected.agent.agentId, connected.agent.sessionKey)).status).toBe(401)
+})
+
+test('the command line ends all sessions of an agent, and wants to be told of which', async () => {
+  const environment = { PORTCULLIS_DATA_DIR: connected.product.dataDir }
+  const { agentId, sessionKey } = await connected.newAgent('Third', [])
+  const unclear = await portcullis(['session', 'revoke'], environment)
+  expect([unclear.status, unclear.stderr]).toEqual([2, expect.stringContaining('--agent') as string])
+  const ended = await portcullis(['session', 'revoke', '--agent', agentId, '--json'], environment)
+  expect(ended.json()).toMatchObject({ revoked: [expect.stringMatching(/^ags_/) as string], callsUnderWay: [] })
+  const answer = await fetch(`${connected.product.url}/mcp/${agentId}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${sessionKey}`, 'content-type': 'application/json' },
+    body: '{}',
+  })
+  expect(answer.status).toBe(401)
 })
 
 test('no page broke its content security policy or threw', () => {
