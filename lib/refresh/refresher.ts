@@ -195,6 +195,7 @@ export function createRefresher(deps: RefresherDeps): Refresher {
   const timing = { ...REFRESH_TIMING, ...deps.timing }
   const owner = `${hostname().slice(0, 40)}:${process.pid}:${randomBytes(6).toString('hex')}`
   const flights = new Map<string, Promise<void>>()
+  const looks = new Map<string, Promise<CredentialRow>>()
   const background = new Set<Promise<void>>()
   /** Attempts of this process: their spooled answers are being saved already. */
   const ownAttempts = new Set<string>()
@@ -222,7 +223,7 @@ export function createRefresher(deps: RefresherDeps): Refresher {
     },
 
     async afterUnauthorized(tenantId, connectionId, usedGeneration, refusal = {}) {
-      const row = await load(tenantId, connectionId, usedGeneration)
+      const row = await lookAgain(tenantId, connectionId, usedGeneration)
       if (row.generation <= usedGeneration) {
         refuseState(row.state)
         if (row.refreshSealed === null) return refusedForGood(row, refusal)
@@ -233,8 +234,8 @@ export function createRefresher(deps: RefresherDeps): Refresher {
           minGeneration: usedGeneration,
           cause: 'unauthorized',
         })
-      } else credentials.evict(tenantId, connectionId)
-      const opened = await credentials.open(tenantId, connectionId, { minGeneration: usedGeneration })
+      }
+      const opened = await credentials.open(tenantId, connectionId, { minGeneration: row.generation })
       if (opened.generation <= usedGeneration) throw superseded()
       return usable(opened)
     },
@@ -398,6 +399,16 @@ export function createRefresher(deps: RefresherDeps): Refresher {
     if (row === undefined) throw notFound()
     credentials.refuseRollback(row, minGeneration)
     return row
+  }
+
+  /** As `load`, once for all who were refused with the same token: what it just misses, the flight will see. */
+  function lookAgain(tenantId: TenantId, connectionId: ConnectionId, used: number): Promise<CredentialRow> {
+    const name = `${tenantId}/${connectionId}/${used}`
+    const underWay = looks.get(name)
+    if (underWay !== undefined) return underWay
+    const started = load(tenantId, connectionId, used).finally(() => looks.delete(name))
+    looks.set(name, started)
+    return started
   }
 
   // ---------------------------------------------------------------------------------------------------- one attempt
