@@ -477,7 +477,12 @@ describe('the connection doctor', () => {
     await register('Known')
     await until(own.id, has('registration', null))
     await mcp(foreign.url, { headers: from(network) })
-    await world.recorder.flush()
+    await vi.waitFor(async () => {
+      expect((await report(foreign.id, stranger)).steps).toHaveLength(1)
+    })
+    // The own agent was asked about last; that alone must not decide.
+    await fetch(`${world.origin}/.well-known/oauth-protected-resource/mcp/${own.id}`, { headers: from(network) })
+    await until(own.id, has('resource_metadata', null))
     await register('Whose')
     for (let round = 0; round < 5; round += 1) await world.recorder.flush()
     const all = JSON.stringify([await report(own.id), await report(foreign.id, stranger)])
