@@ -418,11 +418,14 @@ test.describe('the page', () => {
       code_challenge_method: 'S256',
       resource: mcpUrl,
     })
-    await open(`${world.product.url}/oauth/authorize?${query.toString()}`)
-    await expect(page.getByText('An application on this device (cursor:)')).toBeVisible()
-    await expect(page.getByText('cursor://anysphere.cursor-mcp/oauth/callback')).toBeVisible()
-    await page.getByRole('button', { name: 'Approve' }).click()
-    await expect(page.getByRole('heading', { name: 'Back to the application' })).toBeVisible()
+    // In a tab of its own: the browser asks there whether to open another program, and takes no more clicks meanwhile.
+    const tab = watch(await context.newPage())
+    await tab.goto(`${world.product.url}/oauth/authorize?${query.toString()}`)
+    await expect(tab.getByText('An application on this device (cursor:)')).toBeVisible()
+    await expect(tab.getByText('cursor://anysphere.cursor-mcp/oauth/callback')).toBeVisible()
+    await tab.getByRole('button', { name: 'Approve' }).click()
+    await expect(tab.getByRole('heading', { name: 'Back to the application' })).toBeVisible()
+    await tab.close()
   })
 
   test('says when the server cannot be reached, and goes on when it can', async () => {
