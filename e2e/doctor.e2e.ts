@@ -175,9 +175,9 @@ test('the command line ends all sessions of an agent, and wants to be told of wh
   const environment = { PORTCULLIS_DATA_DIR: connected.product.dataDir }
   const { agentId, sessionKey } = await connected.newAgent('Third', [])
   const unclear = await portcullis(['session', 'revoke'], environment)
-  expect([unclear.status, unclear.stderr]).toEqual([2, expect.stringContaining('--agent') as string])
+  expect([unclear.status, unclear.stderr]).toEqual([2, expect.stringContaining('--agent')])
   const ended = await portcullis(['session', 'revoke', '--agent', agentId, '--json'], environment)
-  expect(ended.json()).toMatchObject({ revoked: [expect.stringMatching(/^ags_/) as string], callsUnderWay: [] })
+  expect(ended.json()).toMatchObject({ revoked: [expect.stringMatching(/^ags_/)], callsUnderWay: [] })
   const answer = await fetch(`${connected.product.url}/mcp/${agentId}`, {
     method: 'POST',
     headers: { authorization: `Bearer ${sessionKey}`, 'content-type': 'application/json' },
