@@ -137,7 +137,9 @@ function playwright() {
 /** The measurements with a verdict of their own: their numbers are shown, and a number out of its bounds fails. */
 async function benches() {
   const folder = join(ROOT, 'bench')
-  const files = existsSync(folder) ? readdirSync(folder).filter((name) => /^(?:keys|refresh|streams)\b.*\.mjs$/.test(name)) : []
+  const files = existsSync(folder)
+    ? readdirSync(folder).filter((name) => /^(?:keys|refresh|streams)\b.*\.mjs$/.test(name))
+    : []
   for (const name of files.sort()) {
     if (interrupted) return
     await record(`bench/${name}`, async () => {
