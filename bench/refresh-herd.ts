@@ -160,7 +160,7 @@ async function burst(db: BenchDatabases): Promise<void> {
   }
 }
 
-const third = (samples: readonly number[], n: 0 | 1 | 2) => {
+function third(samples: readonly number[], n: 0 | 1 | 2): number {
   const size = Math.floor(samples.length / 3)
   const part = samples.slice(n * size, (n + 1) * size).sort((a, b) => a - b)
   return part[Math.floor(part.length / 2)] ?? 0
