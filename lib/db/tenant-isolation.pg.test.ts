@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { createAppDb } from '@/lib/db/app-db'
+import { createAppDb, type AppTx } from '@/lib/db/app-db'
 import { newId } from '@/lib/ids'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 
@@ -46,6 +46,19 @@ describe('tenant isolation in the database', () => {
     await Promise.all(
       Array.from({ length: 30 }, (_, i) => db.app.tenant(i % 2 === 0 ? a : b, (tx) => tx.tenant.findMany())),
     )
+    expect(await db.app.transaction((tx) => tx.tenant.count())).toBe(0)
+  })
+
+  it('is not left for another tenant by a function that enters one', async () => {
+    const floorOf = (tenantId: string) => (tx: Pick<AppTx, '$queryRaw'>) =>
+      tx.$queryRaw`SELECT generation FROM connection_floor(${tenantId}, 'con_1')`
+    await expect(db.app.tenant(a, floorOf(a))).resolves.toEqual([])
+    await expect(db.app.tenant(a, floorOf(b))).rejects.toThrow(/another tenant/)
+    await expect(
+      db.vault.tenant(a, (tx) => tx.$queryRaw`SELECT generation FROM locked_credential(${b}, 'con_1')`),
+    ).rejects.toThrow(/another tenant/)
+    // By itself it is a transaction: nothing of it is left for whoever has the connection next.
+    await Promise.all(Array.from({ length: 30 }, (_, i) => floorOf(i % 2 === 0 ? a : b)(db.app.global)))
     expect(await db.app.transaction((tx) => tx.tenant.count())).toBe(0)
   })
 })

@@ -6,11 +6,14 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 
 import type { TenantId } from '../ids'
-import { PrismaClient, type Prisma } from './internal/vault/client'
+import { Prisma, PrismaClient } from './internal/vault/client'
 import { createRolePool, TRANSACTION } from './pool'
 import { withRetry } from './retry'
 
 export type VaultTx = Prisma.TransactionClient
+/** A part of a statement, with its values apart from its text. */
+export const { sql } = Prisma
+export type Sql = Prisma.Sql
 
 export interface VaultDb {
   /** Runs `work` in one transaction that sees this tenant's rows only; `work` must be repeatable. */

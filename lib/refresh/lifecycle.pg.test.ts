@@ -281,6 +281,7 @@ describe('three odd rejections', () => {
   const revoked = async () => {
     const world = await createWorld('strict')
     for (const minutes of [null, 10, 31]) await reject(world, minutes)
+    await world.engine.refresher.drain()
     return world
   }
 

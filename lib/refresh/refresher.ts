@@ -20,7 +20,7 @@ import type { RefreshMode } from '../providers/definition'
 import type { Secret } from '../secret'
 import type { AnswerOf, Attempt, Conclusion, SaveResult, StoredTokens } from '../vault/attempt'
 import type { Credentials, OpenCredential } from '../vault/credential'
-import { shownOf, type Mirror, type RefreshEvent } from '../vault/mirror'
+import { shownOf, type Floor, type Mirror, type RefreshEvent } from '../vault/mirror'
 import type { CredentialRow } from '../vault/row'
 import type { Spool } from '../vault/spool'
 import { isUsable, type ConnectionState } from '../vault/state'
@@ -283,13 +283,12 @@ export function createRefresher(deps: RefresherDeps): Refresher {
     const row = await credentials.read(tenantId, connectionId)
     if (row === undefined) throw notFound()
     if (cause === 'due' && (row.refreshInMs === null || row.refreshInMs > 0 || !isUsable(row.state))) return
-    await flight(tenantId, connectionId, { after: row.generation, minGeneration: 0, cause }).catch(
-      async (error: unknown) => {
-        // Whatever it is, one connection's trouble must not hold the head of the queue.
-        await credentials.postponeRefresh(tenantId, connectionId, TROUBLE_MS)
-        throw error
-      },
-    )
+    const wanted = { after: row.generation, minGeneration: 0, cause, seen: { floor, row } }
+    await flight(tenantId, connectionId, wanted).catch(async (error: unknown) => {
+      // Whatever it is, one connection's trouble must not hold the head of the queue.
+      await credentials.postponeRefresh(tenantId, connectionId, TROUBLE_MS)
+      throw error
+    })
   }
 
   // ------------------------------------------------------------------------------------------------ single flight
@@ -299,6 +298,8 @@ export function createRefresher(deps: RefresherDeps): Refresher {
     readonly after: number
     readonly minGeneration: number
     readonly cause: Cause
+    /** What the caller has just read; the claim compares it with what is there. */
+    readonly seen?: { readonly floor: Floor | undefined; readonly row: CredentialRow }
   }
 
   /** Waits for the flight of this connection, but not for ever: the flight has its own time, the caller another. */
@@ -326,11 +327,11 @@ export function createRefresher(deps: RefresherDeps): Refresher {
   }
 
   async function fly(tenantId: TenantId, connectionId: ConnectionId, wanted: Wanted): Promise<void> {
-    const floor = await mirror.floor(tenantId, connectionId)
+    const { floor, row: seen } = wanted.seen ?? { floor: await mirror.floor(tenantId, connectionId), row: undefined }
     const minGeneration = Math.max(wanted.minGeneration, floor?.generation ?? 0)
     const until = monotonicMs() + timing.flightMs
     for (let poll = 0; monotonicMs() < until; poll += 1) {
-      const row = await load(tenantId, connectionId, minGeneration)
+      const row = await load(tenantId, connectionId, minGeneration, poll === 0 ? seen : undefined)
       if (row.generation > wanted.after) return
       refuseState(row.state)
       if (row.refreshSealed === null) return expireForGood(row)
@@ -394,8 +395,13 @@ export function createRefresher(deps: RefresherDeps): Refresher {
     }
   }
 
-  async function load(tenantId: TenantId, connectionId: ConnectionId, minGeneration: number): Promise<CredentialRow> {
-    const row = await credentials.read(tenantId, connectionId)
+  async function load(
+    tenantId: TenantId,
+    connectionId: ConnectionId,
+    minGeneration: number,
+    seen?: CredentialRow,
+  ): Promise<CredentialRow> {
+    const row = seen ?? (await credentials.read(tenantId, connectionId))
     if (row === undefined) throw notFound()
     credentials.refuseRollback(row, minGeneration)
     return row
@@ -552,18 +558,18 @@ export function createRefresher(deps: RefresherDeps): Refresher {
         'An answer could not be spooled; saving it all the same.',
       )
     })
-    const saved = await save(answer, tokens)
+    const saved = await save(answer, tokens, attempt.row)
     if (saved.kind === 'saved')
       report(saved.row, { ...event, outcome: 'issued', code: null }, tokens.grantedScopes ?? attempt.row.grantedScopes)
     else await discard(answer, tokens, saved)
     await journal.remove(answer.attemptId).catch(logFailure)
   }
 
-  async function save(answer: AnswerOf, tokens: StoredTokens): Promise<SaveResult> {
+  async function save(answer: AnswerOf, tokens: StoredTokens, claimed: CredentialRow): Promise<SaveResult> {
     const until = monotonicMs() + timing.saveMs
     for (let attempt = 0; ; attempt += 1) {
       try {
-        const result = await credentials.attempts.save(answer, tokens, 'refresh')
+        const result = await credentials.attempts.save(answer, tokens, 'refresh', claimed)
         if (result.kind !== 'busy' || monotonicMs() >= until) return result
       } catch (error) {
         log.error({ err: error, connectionId: answer.connectionId, attempt }, 'An answer could not be saved yet.')

@@ -10,9 +10,9 @@ import type { VaultDb, VaultTx } from '../db/vault-db'
 import { newId, type ConnectionId, type Id, type TenantId } from '../ids'
 import type { Secret } from '../secret'
 import type { Integrity } from './integrity'
-import { recordEvent, SYSTEM } from './outbox'
+import { recordEvent, SYSTEM, toOutbox, type OutboxRow } from './outbox'
 import { insertRevocation, type RevocationScope, type SealedRevocation } from './revocation'
-import { lockRow, readRow, type CredentialRow } from './row'
+import { lockRow, parseRow, readRow, ROW, type CredentialRow, type RowWire } from './row'
 import { openField, sealFields, type CredentialPlace, type SealedColumns } from './sealing'
 import { endsAttempts, isUsable, type ConnectionState } from './state'
 import type { TenantKeys } from './tenant-keys'
@@ -76,8 +76,17 @@ export interface Attempts {
   renew(attempt: Attempt, leaseMs: number): Promise<boolean>
   /** Writes down that an answer was lost, before anything is tried again. False when the attempt was superseded. */
   countUnknown(attempt: Attempt, unknownOutcomes: number, leaseMs: number): Promise<boolean>
-  /** Stores the answer of a finished attempt, whether its process is the one that asked or found it in the spool. Safe to repeat. */
-  save(answer: AnswerOf, tokens: StoredTokens, cause: 'refresh' | 'recovery'): Promise<SaveResult>
+  /**
+   * Stores the answer of a finished attempt, whether its process is the one that asked or found it in the spool. Safe to repeat.
+   *
+   * @param claimed  the row as this attempt claimed it: as long as nobody changed it since, one statement is all it takes
+   */
+  save(
+    answer: AnswerOf,
+    tokens: StoredTokens,
+    cause: 'refresh' | 'recovery',
+    claimed?: CredentialRow,
+  ): Promise<SaveResult>
   /** Clears a lease that ran out on a credential that is not to be refreshed; what its attempt came to stays unknown. */
   dropLease(row: CredentialRow): Promise<void>
   /**
@@ -110,15 +119,12 @@ export function createAttempts(deps: {
   return {
     async claim(row, owner, leaseMs) {
       const id = newId('attempt', clock.now())
-      const claimed = await vaultDb.tenant(row.tenantId, async (tx) => {
-        const count = await tx.$executeRaw`
-          UPDATE credential SET lease_owner = ${owner}, lease_until = clock_timestamp() + ${leaseMs} * interval '1 millisecond',
-              attempt_id = ${id}, attempt_started_at = clock_timestamp(), updated_at = clock_timestamp(),
-              unknown_outcomes = unknown_outcomes + CASE WHEN lease_owner IS NULL THEN 0 ELSE 1 END
-           WHERE tenant_id = ${row.tenantId} AND connection_id = ${row.connectionId} AND generation = ${row.generation}
-             AND state IN ('active', 'degraded') AND (lease_owner IS NULL OR lease_until < clock_timestamp())`
-        return count === 1 ? readRow(tx, row.tenantId, row.connectionId) : undefined
-      })
+      const claimed = parseRow(
+        row.tenantId,
+        row.connectionId,
+        await vaultDb.global.$queryRaw<RowWire[]>`
+          SELECT ${ROW} FROM claim_credential(${row.tenantId}, ${row.connectionId}, ${row.generation}::integer, ${id}, ${owner}, ${leaseMs}::integer)`,
+      )
       if (claimed === undefined) return undefined
       const { tenantId, connectionId, generation } = claimed
       return { tenantId, connectionId, id, owner, generation, row: claimed }
@@ -155,10 +161,21 @@ export function createAttempts(deps: {
       )
     },
 
-    async save(answer, tokens, cause) {
+    async save(answer, tokens, cause, claimed) {
       const { tenantId, connectionId, generation } = answer
+      const event = { ...answer, action: 'connection.refreshed', actor: SYSTEM, reason: cause } as const
+      if (claimed?.state === 'active') {
+        const place = { ...placeOf(claimed), generation: generation + 1 }
+        const next = { ...place, ...(await sealTokens(keys, place, tokens)) }
+        const fence = { attemptId: answer.attemptId, event: toOutbox(clock, event) }
+        const row = await storeTokens(vaultDb.global, next, tokens, clock, random, fence)
+        if (row !== undefined) {
+          onChange(answer, null)
+          return { kind: 'saved', generation: row.generation, row }
+        }
+      }
       // Sealing needs the key store, so it happens before the transaction; the place is checked inside.
-      const before = await vaultDb.tenant(tenantId, (tx) => readRow(tx, tenantId, connectionId))
+      const before = await readRow(vaultDb.global, tenantId, connectionId)
       if (before === undefined) return { kind: 'superseded', state: undefined }
       if (before.generation > generation && (await holds(before, tokens)))
         return { kind: 'saved', generation: before.generation, row: before } // an earlier try was committed without our hearing of it
@@ -171,13 +188,13 @@ export function createAttempts(deps: {
         if (row.generation !== generation || !mayTake(row, answer) || !isSamePlace(row, before))
           return { saved: refusal(row, answer), change: null }
         const state = row.state === 'suspended' ? 'suspended' : 'active'
-        await storeTokens(tx, { ...place, ...columns }, tokens, clock, random)
-        await recordEvent(tx, clock, { ...answer, action: 'connection.refreshed', actor: SYSTEM, reason: cause })
+        const stored = await storeTokens(tx, { ...place, ...columns }, tokens, clock, random)
+        await recordEvent(tx, clock, event)
         const change =
           state === row.state
             ? null
             : await changeState(tx, clock, { ...row, generation: generation + 1 }, { to: state, reason: cause, cause })
-        const after = await readRow(tx, tenantId, connectionId)
+        const after = change === null ? stored : await readRow(tx, tenantId, connectionId)
         return { saved: { kind: 'saved', generation: generation + 1, row: after ?? row } as const, change }
       })
       if (result.saved.kind === 'saved') onChange(answer, result.change)
@@ -273,28 +290,29 @@ export async function sealTokens(
   return { keyVersion, dekWrapped, accessSealed, refreshSealed: refreshSealed ?? null }
 }
 
-/** Writes sealed tokens over a row and ends whatever attempt was under way. */
+/**
+ * Writes sealed tokens over a row and ends whatever attempt was under way.
+ *
+ * @param fence  it holds only while this attempt has the active row, and then the event is committed with it
+ * @returns the row as it is afterwards; undefined when there is none or the fence does not hold, and nothing changed
+ */
 export async function storeTokens(
-  tx: VaultTx,
+  db: Pick<VaultTx, '$queryRaw'>,
   next: CredentialPlace & SealedTokens,
   tokens: StoredTokens,
   clock: Clock,
   random: () => number,
-): Promise<void> {
+  fence?: { readonly attemptId: string; readonly event: OutboxRow },
+): Promise<CredentialRow | undefined> {
+  const { tenantId, connectionId, provider, providerApp, subject, generation } = next
   const { accessMs, refreshMs, dueMs } = lifetimes(tokens, clock, random)
-  await tx.$executeRaw`
-    UPDATE credential SET generation = ${next.generation}, key_version = ${next.keyVersion}, dek_wrapped = ${next.dekWrapped},
-        provider = ${next.provider}, provider_app = ${next.providerApp}, subject = ${next.subject},
-        access_sealed = ${next.accessSealed}, refresh_sealed = ${next.refreshSealed},
-        issued_at = clock_timestamp(),
-        access_expires_at = clock_timestamp() + ${accessMs}::float8 * interval '1 millisecond',
-        refresh_expires_at = clock_timestamp() + ${refreshMs}::float8 * interval '1 millisecond',
-        refresh_at = clock_timestamp() + ${dueMs}::float8 * interval '1 millisecond',
-        granted_scopes = COALESCE(${tokens.grantedScopes === null ? null : [...tokens.grantedScopes]}::text[], granted_scopes),
-        lease_owner = NULL, lease_until = NULL, attempt_id = NULL, attempt_started_at = NULL, idle_since = NULL,
-        unknown_outcomes = 0, maybe_spent = false, failures = 0, rejections = 0, first_rejection_at = NULL, rejected_at = NULL,
-        updated_at = clock_timestamp()
-     WHERE tenant_id = ${next.tenantId} AND connection_id = ${next.connectionId}`
+  const scopes = tokens.grantedScopes === null ? null : [...tokens.grantedScopes]
+  const stored = await db.$queryRaw<RowWire[]>`
+    SELECT ${ROW} FROM store_tokens(${tenantId}, ${connectionId}, ${provider}, ${providerApp}, ${subject}, ${generation}::integer,
+      ${next.keyVersion}::integer, ${next.dekWrapped}, ${next.accessSealed}, ${next.refreshSealed}::bytea,
+      ${accessMs}::float8, ${refreshMs}::float8, ${dueMs}::float8, ${scopes}::text[],
+      ${fence?.attemptId ?? null}::text, ${fence?.event.id ?? null}::text, ${fence === undefined ? null : JSON.stringify(fence.event.record)}::jsonb)`
+  return parseRow(tenantId, connectionId, stored)
 }
 
 /**

@@ -193,14 +193,13 @@ export function createCredentials(deps: {
   }
   const show = (tenantId: TenantId, connectionId: string) =>
     inBackground(async () => {
-      const row = await vaultDb.tenant(tenantId, (tx) => readRow(tx, tenantId, connectionId))
+      const row = await readRow(vaultDb.global, tenantId, connectionId)
       if (row !== undefined) await mirror.report(tenantId, connectionId, { shown: shownOf(row) })
     })
 
   const revocations = createRevocations({ vaultDb, keys, integrity })
 
-  const read: Credentials['read'] = (tenantId, connectionId) =>
-    vaultDb.tenant(tenantId, (tx) => readRow(tx, tenantId, connectionId))
+  const read: Credentials['read'] = (tenantId, connectionId) => readRow(vaultDb.global, tenantId, connectionId)
 
   const openToken = async (row: CredentialRow, field: 'access_token' | 'refresh_token'): Promise<Buffer> => {
     const { tenantId, connectionId, generation, keyVersion, dekWrapped } = row

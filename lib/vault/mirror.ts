@@ -65,7 +65,6 @@ export interface Mirror {
 
 /** The newest of each connection; retention ends what is older than a season. */
 export const EVENTS_KEPT = 200
-/** Trimming costs a look at so many rows, so not every line does it. */
 const TRIM_ONE_IN = 16
 
 export function shownOf(row: CredentialRow): Shown {
@@ -81,44 +80,29 @@ export function shownOf(row: CredentialRow): Shown {
 }
 
 export function createMirror(appDb: AppDb, { random = Math.random }: { readonly random?: () => number } = {}): Mirror {
-  const raise = (
-    tx: AppTx,
-    tenantId: TenantId,
-    connectionId: string,
-    generation: number,
-    grantedScopes: readonly string[] | null,
-  ) => tx.$executeRaw`
-    UPDATE connection SET credential_generation = ${generation}, granted_scopes = COALESCE(${grantedScopes === null ? null : [...grantedScopes]}::text[], granted_scopes)
-     WHERE tenant_id = ${tenantId} AND id = ${connectionId} AND credential_generation < ${generation}`
-
-  /** Only for a connection that people can see: the history is a part of it. */
-  const write = async (tx: AppTx, tenantId: TenantId, connectionId: string, event: RefreshEvent): Promise<void> => {
-    const { at, cause, outcome, code, latencyMs, generation } = event
-    const latency = latencyMs === null ? null : Math.min(Math.max(Math.round(latencyMs), 0), 2 ** 31 - 1)
-    await tx.$executeRaw`
-      INSERT INTO refresh_event (tenant_id, id, connection_id, at, cause, outcome, code, latency_ms, generation)
-      SELECT tenant_id, ${newId('refreshEvent', at)}, id, ${at}::timestamptz, ${short(cause)}, ${short(outcome)},
-             ${code === null ? null : short(code)}::text, ${latency}::integer, ${generation}::integer
-        FROM connection WHERE tenant_id = ${tenantId} AND id = ${connectionId}
-      ON CONFLICT DO NOTHING`
-    if (random() * TRIM_ONE_IN >= 1) return
+  /** Costs a look at so many rows, so not every line does it. */
+  const trim = async (tx: AppTx, tenantId: TenantId, connectionId: string): Promise<void> => {
     await tx.$executeRaw`
       DELETE FROM refresh_event WHERE tenant_id = ${tenantId} AND id IN (
         SELECT id FROM refresh_event WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId}
          ORDER BY at DESC, id DESC OFFSET ${EVENTS_KEPT})`
   }
+  const isTrimming = () => random() * TRIM_ONE_IN < 1
 
   return {
-    floor: (tenantId, connectionId) =>
-      appDb.tenant(tenantId, async (tx) => {
-        const row = await tx.connection.findFirst({
-          where: { tenantId, id: connectionId },
-          select: { credentialGeneration: true, access: true },
-        })
-        return row === null ? undefined : { generation: row.credentialGeneration, access: row.access }
-      }),
+    floor: async (tenantId, connectionId) => {
+      const [floor] = await appDb.global.$queryRaw<Floor[]>`
+        SELECT generation, access FROM connection_floor(${tenantId}, ${connectionId})`
+      return floor
+    },
     raiseFloor: async (tenantId, connectionId, generation, grantedScopes) => {
-      await appDb.tenant(tenantId, (tx) => raise(tx, tenantId, connectionId, generation, grantedScopes))
+      await appDb.tenant(
+        tenantId,
+        (tx) => tx.$executeRaw`
+          UPDATE connection SET credential_generation = ${generation},
+              granted_scopes = COALESCE(${grantedScopes === null ? null : [...grantedScopes]}::text[], granted_scopes)
+           WHERE tenant_id = ${tenantId} AND id = ${connectionId} AND credential_generation < ${generation}`,
+      )
     },
     copyState: (tenantId, connectionId, { state, reason, cause, at, generation }) =>
       appDb.tenant(tenantId, async (tx) => {
@@ -129,34 +113,36 @@ export function createMirror(appDb: AppDb, { random = Math.random }: { readonly 
               access = CASE WHEN ${isRevoked} AND access = 'allowed' THEN 'blocked' ELSE access END,
               next_refresh_at = CASE WHEN ${isUsable(state)} THEN next_refresh_at END
            WHERE tenant_id = ${tenantId} AND id = ${connectionId} AND state_at <= ${at}`
-        await write(tx, tenantId, connectionId, {
-          at,
-          cause,
-          outcome: stateOutcome(state),
-          code: reason,
-          latencyMs: null,
-          generation,
-        })
+        const event = columnsOf({ at, cause, outcome: stateOutcome(state), code: reason, latencyMs: null, generation })
+        await tx.$executeRaw`SELECT add_refresh_event(${tenantId}, ${connectionId}, ${event.id}, ${event.at}::timestamptz,
+          ${event.cause}, ${event.outcome}, ${event.code}, ${event.latencyMs}::integer, ${event.generation}::integer)`
+        if (isTrimming()) await trim(tx, tenantId, connectionId)
       }),
-    report: (tenantId, connectionId, { floor, shown, event }) =>
-      appDb.tenant(tenantId, async (tx) => {
-        if (floor !== undefined) await raise(tx, tenantId, connectionId, floor.generation, floor.grantedScopes)
-        const { accessExpiresAt, refreshExpiresAt, nextRefreshAt, refreshTokenPresent, failures, at } = shown
-        await tx.$executeRaw`
-          UPDATE connection SET access_expires_at = ${accessExpiresAt}, refresh_expires_at = ${refreshExpiresAt}, next_refresh_at = ${nextRefreshAt},
-              refresh_token_present = ${refreshTokenPresent}, failures = ${failures}, shown_at = ${at}
-           WHERE tenant_id = ${tenantId} AND id = ${connectionId} AND (shown_at IS NULL OR shown_at <= ${at})`
-        if (event === undefined) return
-        if (event.outcome === 'issued')
-          await tx.$executeRaw`
-            UPDATE connection SET last_refresh_at = ${event.at}
-             WHERE tenant_id = ${tenantId} AND id = ${connectionId} AND (last_refresh_at IS NULL OR last_refresh_at < ${event.at})`
-        else
-          await tx.$executeRaw`
-            UPDATE connection SET last_error_code = ${short(event.code ?? event.outcome)}, last_error_at = ${event.at}
-             WHERE tenant_id = ${tenantId} AND id = ${connectionId} AND (last_error_at IS NULL OR last_error_at < ${event.at})`
-        await write(tx, tenantId, connectionId, event)
-      }),
+    report: async (tenantId, connectionId, { floor, shown, event: reported }) => {
+      const { at, accessExpiresAt, refreshExpiresAt, nextRefreshAt, refreshTokenPresent, failures } = shown
+      const scopes = floor?.grantedScopes ?? null
+      const event = reported === undefined ? undefined : columnsOf(reported)
+      await appDb.global.$executeRaw`
+        SELECT show_credential(${tenantId}, ${connectionId}, ${at}::timestamptz, ${accessExpiresAt}::timestamptz,
+          ${refreshExpiresAt}::timestamptz, ${nextRefreshAt}::timestamptz, ${refreshTokenPresent}::boolean, ${failures}::integer,
+          ${floor?.generation ?? 0}::integer, ${scopes === null ? null : [...scopes]}::text[],
+          ${event?.id ?? null}::text, ${event?.at ?? null}::timestamptz, ${event?.cause ?? null}::text, ${event?.outcome ?? null}::text,
+          ${event?.code ?? null}::text, ${event?.latencyMs ?? null}::integer, ${event?.generation ?? null}::integer)`
+      if (event !== undefined && isTrimming()) await appDb.tenant(tenantId, (tx) => trim(tx, tenantId, connectionId))
+    },
+  }
+}
+
+/** As the columns of the history take it. */
+function columnsOf({ at, cause, outcome, code, latencyMs, generation }: RefreshEvent) {
+  return {
+    id: newId('refreshEvent', at),
+    at,
+    cause: short(cause),
+    outcome: short(outcome),
+    code: code === null ? null : short(code),
+    latencyMs: latencyMs === null ? null : Math.min(Math.max(Math.round(latencyMs), 0), 2 ** 31 - 1),
+    generation,
   }
 }
 

@@ -12,18 +12,26 @@ import { brand, newId, type TenantId } from '../ids'
 
 export const SYSTEM: AuditActor = { kind: 'system' }
 
-export async function recordEvent(
-  tx: VaultTx,
-  clock: Clock,
-  event: {
-    readonly tenantId: TenantId
-    readonly connectionId: string
-    readonly action: EventAction
-    readonly actor: AuditActor
-    /** A code: `a-z0-9_.:-`, at most 180 characters. */
-    readonly reason: string
-  },
-): Promise<void> {
+export interface CredentialEvent {
+  readonly tenantId: TenantId
+  readonly connectionId: string
+  readonly action: EventAction
+  readonly actor: AuditActor
+  /** A code: `a-z0-9_.:-`, at most 180 characters. */
+  readonly reason: string
+}
+
+export interface OutboxRow {
+  readonly tenantId: TenantId
+  readonly id: string
+  readonly record: ReturnType<typeof toEventRecord>
+}
+
+export function toOutbox(clock: Clock, event: CredentialEvent): OutboxRow {
   const record = toEventRecord({ ...event, connectionId: brand<'connection'>(event.connectionId) }, null, clock)
-  await tx.auditOutbox.create({ data: { tenantId: event.tenantId, id: newId('outbox', clock.now()), record } })
+  return { tenantId: event.tenantId, id: newId('outbox', clock.now()), record }
+}
+
+export async function recordEvent(tx: VaultTx, clock: Clock, event: CredentialEvent): Promise<void> {
+  await tx.auditOutbox.create({ data: toOutbox(clock, event) })
 }

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { VaultTx } from '../db/vault-db'
+import { sql, type Sql, type VaultTx } from '../db/vault-db'
 import { AppError } from '../errors'
 import { brand, type ConnectionId, type TenantId } from '../ids'
 import type { CredentialPlace } from './sealing'
@@ -48,7 +48,7 @@ export interface CredentialRow extends CredentialPlace {
   readonly shredAt: Date | null
 }
 
-interface RowWire {
+export interface RowWire {
   readonly provider: string
   readonly provider_app: string
   readonly subject: string
@@ -81,38 +81,42 @@ interface RowWire {
   readonly shred_at: Date | null
 }
 
-export async function readRow(
-  tx: VaultTx,
-  tenantId: TenantId,
-  connectionId: string,
-): Promise<CredentialRow | undefined> {
-  const rows = await tx.$queryRaw<RowWire[]>`
-    SELECT provider, provider_app, subject, state, state_reason, state_at, generation, key_version,
-      dek_wrapped, access_sealed, refresh_sealed, access_expires_at, refresh_expires_at,
-      extract(epoch FROM access_expires_at - clock_timestamp())::float8 AS access_left,
-      extract(epoch FROM access_expires_at - issued_at)::float8 AS access_lifetime,
-      extract(epoch FROM clock_timestamp() - issued_at)::float8 AS access_age,
-      extract(epoch FROM refresh_at - clock_timestamp())::float8 AS refresh_in,
-      issued_at, refresh_at, updated_at, granted_scopes, lease_owner, extract(epoch FROM lease_until - clock_timestamp())::float8 AS lease_left,
-      attempt_id, unknown_outcomes, maybe_spent, failures, rejections,
-      extract(epoch FROM clock_timestamp() - first_rejection_at)::float8 AS first_rejection_age, shred_at
-    FROM credential WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId}`
-  const row = rows[0]
-  return row === undefined ? undefined : parseRow(tenantId, connectionId, row)
-}
+/** For `SELECT` and `RETURNING`; `parseRow` reads it. */
+export const ROW: Sql = sql`provider, provider_app, subject, state, state_reason, state_at, generation, key_version,
+  dek_wrapped, access_sealed, refresh_sealed, access_expires_at, refresh_expires_at,
+  extract(epoch FROM access_expires_at - clock_timestamp())::float8 AS access_left,
+  extract(epoch FROM access_expires_at - issued_at)::float8 AS access_lifetime,
+  extract(epoch FROM clock_timestamp() - issued_at)::float8 AS access_age,
+  extract(epoch FROM refresh_at - clock_timestamp())::float8 AS refresh_in,
+  issued_at, refresh_at, updated_at, granted_scopes, lease_owner, extract(epoch FROM lease_until - clock_timestamp())::float8 AS lease_left,
+  attempt_id, unknown_outcomes, maybe_spent, failures, rejections,
+  extract(epoch FROM clock_timestamp() - first_rejection_at)::float8 AS first_rejection_age, shred_at`
+
+type Query = Pick<VaultTx, '$queryRaw'>
+type RowOf = (db: Query, tenantId: TenantId, connectionId: string) => Promise<CredentialRow | undefined>
+
+/** The row as it is now: in a transaction of this tenant, or as one by itself. */
+export const readRow: RowOf = async (db, tenantId, connectionId) =>
+  parseRow(
+    tenantId,
+    connectionId,
+    await db.$queryRaw<RowWire[]>`SELECT ${ROW} FROM credential_of(${tenantId}, ${connectionId})`,
+  )
 
 /** As `readRow`, and nobody else changes the row until the transaction ends. */
-export async function lockRow(
-  tx: VaultTx,
+export const lockRow: RowOf = async (tx, tenantId, connectionId) =>
+  parseRow(
+    tenantId,
+    connectionId,
+    await tx.$queryRaw<RowWire[]>`SELECT ${ROW} FROM locked_credential(${tenantId}, ${connectionId})`,
+  )
+
+export function parseRow(
   tenantId: TenantId,
   connectionId: string,
-): Promise<CredentialRow | undefined> {
-  await tx.$queryRaw`
-    SELECT 1 AS locked FROM credential WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId} FOR UPDATE`
-  return readRow(tx, tenantId, connectionId)
-}
-
-function parseRow(tenantId: TenantId, connectionId: string, row: RowWire): CredentialRow {
+  [row]: readonly RowWire[],
+): CredentialRow | undefined {
+  if (row === undefined) return undefined
   if (!isConnectionState(row.state)) throw new AppError('internal', 'A credential has a state nobody knows.')
   return {
     tenantId,

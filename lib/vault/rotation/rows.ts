@@ -58,7 +58,7 @@ export async function revocationIds(
 export function rewrapCredential(deps: Deps, tenantId: TenantId, connectionId: string): Promise<RowOutcome> {
   const { vaultDb, keys } = deps
   return untilStill(async () => {
-    const row = await vaultDb.tenant(tenantId, (tx) => readRow(tx, tenantId, connectionId))
+    const row = await readRow(vaultDb.global, tenantId, connectionId)
     if (row === undefined || row.dekWrapped === null) return 'nothing_to_do'
     const { generation, keyVersion, dekWrapped } = row
     const next = await rewrapDek(keys, row, { keyVersion, dekWrapped })
@@ -109,7 +109,7 @@ export function resealCredential(
 ): Promise<RowOutcome> {
   const { vaultDb, keys } = deps
   return untilStill(async () => {
-    const row = await vaultDb.tenant(tenantId, (tx) => readRow(tx, tenantId, connectionId))
+    const row = await readRow(vaultDb.global, tenantId, connectionId)
     if (row === undefined || row.dekWrapped === null) return 'nothing_to_do'
     const { generation, keyVersion, dekWrapped, accessSealed, refreshSealed, attemptId } = row
     const next = await resealFields(keys, row, { keyVersion, dekWrapped }, [
