@@ -1,16 +1,15 @@
 'use client'
 
-import { ChevronRight, CircleAlert, CircleCheck, CircleDot, History } from 'lucide-react'
-import { lazy, Suspense, useId, useState } from 'react'
+import { CircleAlert, CircleCheck, CircleDot, History } from 'lucide-react'
+import { lazy, useId, useState } from 'react'
 
 import type { HistoryLine } from '@/components/pages/connection-types'
 import { Button } from '@/components/ui/button'
 import { Card, CardBody, CardHeader } from '@/components/ui/card'
+import { ChartFigure } from '@/components/ui/chart-figure'
 import { EmptyState } from '@/components/ui/empty-state'
 import { formatAbsolute } from '@/components/ui/relative-time'
-import { Skeleton } from '@/components/ui/skeleton'
 import { Time } from '@/components/ui/time'
-import { usePainted } from '@/components/use-painted'
 
 const RenewalBars = lazy(async () => import('@/components/ui/chart-renewals'))
 
@@ -81,82 +80,30 @@ export function ConnectionTimeline({
 type Attempt = HistoryLine & { readonly latencyMs: number }
 
 function LatencyChart({ history }: { history: readonly HistoryLine[] }) {
-  const isPainted = usePainted()
-  const attempts = history.filter((line): line is Attempt => line.latencyMs !== undefined)
+  const attempts = history.filter((line): line is Attempt => line.latencyMs !== undefined).reverse()
   if (attempts.length === 0) return null
-  const bars = attempts
-    .slice(0, drawn)
-    .reverse()
-    .map((line, index, all) => ({
-      id: line.id,
-      label: shortLabel(line.at, all[index - 1]?.at),
-      title: `${formatAbsolute(line.at) ?? ''}: ${line.words}`,
-      latencyMs: line.latencyMs,
-      isGood: line.tone === 'good',
-    }))
-  const placeholder = <Skeleton className="h-40" />
-  const caption = 'How long each renewal took, oldest first'
+  const bars = attempts.slice(-drawn).map((line, index, all) => ({
+    id: line.id,
+    label: shortLabel(line.at, all[index - 1]?.at),
+    title: `${formatAbsolute(line.at) ?? ''}: ${line.words}`,
+    latencyMs: line.latencyMs,
+    isGood: line.tone === 'good',
+  }))
   return (
-    <figure>
-      <div aria-hidden className="h-40">
-        {isPainted ? (
-          <Suspense fallback={placeholder}>
-            <RenewalBars bars={bars} />
-          </Suspense>
-        ) : (
-          placeholder
-        )}
-      </div>
-      <figcaption className="mt-2 flex flex-wrap items-center gap-x-5 gap-y-1 text-xs text-muted">
-        <Swatch className="bg-chart-permit">Renewed</Swatch>
-        <Swatch className="bg-chart-deny">Failed</Swatch>
-        <span className="sr-only">{caption}</span>
-      </figcaption>
-      <details className="group mt-1">
-        <summary className="flex min-h-10 w-fit cursor-pointer items-center gap-1 rounded-sm text-xs text-muted hover:text-ink md:min-h-7">
-          <ChevronRight aria-hidden className="size-3.5 transition-transform group-open:rotate-90" />
-          Show the numbers
-        </summary>
-        <div className="max-h-72 overflow-y-auto" tabIndex={0} role="region" aria-label={caption}>
-          <table className="mt-1 w-full text-left text-xs tabular-nums">
-            <caption className="sr-only">{caption}</caption>
-            <thead className="text-muted">
-              <tr>
-                <th scope="col" className="py-1 font-medium">
-                  When
-                </th>
-                <th scope="col" className="py-1 font-medium">
-                  What
-                </th>
-                <th scope="col" className="py-1 text-right font-medium">
-                  Took
-                </th>
-              </tr>
-            </thead>
-            <tbody className="divide-y divide-line">
-              {[...attempts].reverse().map((line) => (
-                <tr key={line.id}>
-                  <th scope="row" className="py-1 pr-3 font-normal">
-                    {formatAbsolute(line.at)}
-                  </th>
-                  <td className="py-1 pr-3">{line.words}</td>
-                  <td className="py-1 text-right whitespace-nowrap">{duration(line.latencyMs)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      </details>
-    </figure>
-  )
-}
-
-function Swatch({ className, children }: { className: string; children: string }) {
-  return (
-    <span className="flex items-center gap-1.5">
-      <span aria-hidden className={`size-2.5 rounded-sm ${className}`} />
-      {children}
-    </span>
+    <ChartFigure
+      height="h-40"
+      drawing={<RenewalBars bars={bars} />}
+      legend={[
+        { className: 'bg-chart-permit', label: 'Renewed' },
+        { className: 'bg-chart-deny', label: 'Failed' },
+      ]}
+      caption="How long each renewal took, oldest first"
+      columns={[{ title: 'When' }, { title: 'What' }, { title: 'Took', isNumber: true }]}
+      rows={attempts.map(({ id, at, words, latencyMs }) => ({
+        id,
+        cells: [formatAbsolute(at), words, duration(latencyMs)],
+      }))}
+    />
   )
 }
 

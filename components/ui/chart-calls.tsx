@@ -2,6 +2,7 @@
 
 import { Bar, BarChart, CartesianGrid, ResponsiveContainer, Tooltip, XAxis, YAxis } from 'recharts'
 
+import { axis, grid, tooltip } from '@/components/ui/chart-look'
 import type { CallsBucket } from '@/components/ui/chart'
 
 /** The drawing itself, in its own chunk. */
@@ -9,32 +10,10 @@ export default function CallsBars({ buckets }: { buckets: readonly CallsBucket[]
   return (
     <ResponsiveContainer width="100%" height="100%">
       <BarChart data={[...buckets]} margin={{ top: 4, right: 0, bottom: 0, left: 0 }} accessibilityLayer={false}>
-        <CartesianGrid vertical={false} stroke="var(--color-chart-grid)" />
-        <XAxis
-          dataKey="label"
-          tickLine={false}
-          axisLine={false}
-          minTickGap={24}
-          tick={{ fill: 'var(--color-muted)', fontSize: 11 }}
-        />
-        <YAxis
-          allowDecimals={false}
-          tickLine={false}
-          axisLine={false}
-          width={32}
-          tick={{ fill: 'var(--color-muted)', fontSize: 11 }}
-        />
-        <Tooltip
-          cursor={{ fill: 'var(--color-hover)' }}
-          contentStyle={{
-            background: 'var(--color-raised)',
-            border: '1px solid var(--color-line)',
-            borderRadius: 8,
-            fontSize: 12,
-          }}
-          labelStyle={{ color: 'var(--color-ink)' }}
-          itemStyle={{ color: 'var(--color-ink)' }}
-        />
+        <CartesianGrid {...grid} />
+        <XAxis {...axis} dataKey="label" minTickGap={24} />
+        <YAxis {...axis} allowDecimals={false} width={32} />
+        <Tooltip {...tooltip} />
         <Bar
           dataKey="permit"
           name="Permitted"

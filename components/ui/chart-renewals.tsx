@@ -2,6 +2,8 @@
 
 import { Bar, BarChart, CartesianGrid, ResponsiveContainer, Tooltip, XAxis, YAxis } from 'recharts'
 
+import { axis, grid, tooltip } from '@/components/ui/chart-look'
+
 export interface RenewalBar {
   readonly id: string
   /** `14:05`, or the day where it changes. */
@@ -17,37 +19,25 @@ export default function RenewalBars({ bars }: { bars: readonly RenewalBar[] }) {
   return (
     <ResponsiveContainer width="100%" height="100%">
       <BarChart data={[...bars]} margin={{ top: 4, right: 12, bottom: 0, left: 0 }} accessibilityLayer={false}>
-        <CartesianGrid vertical={false} stroke="var(--color-chart-grid)" />
+        <CartesianGrid {...grid} />
         <XAxis
+          {...axis}
           dataKey="id"
           tickFormatter={(_: string, index: number) => bars[index]?.label ?? ''}
-          tickLine={false}
-          axisLine={false}
           minTickGap={24}
-          tick={{ fill: 'var(--color-muted)', fontSize: 11 }}
         />
         <YAxis
+          {...axis}
           allowDecimals={false}
           tickFormatter={(value: number) => (value >= 1000 ? `${value / 1000} s` : `${value} ms`)}
-          tickLine={false}
-          axisLine={false}
           // Wide enough for “1200 ms” on one line: a label that wraps is cut off at the edge.
           width={68}
-          tick={{ fill: 'var(--color-muted)', fontSize: 11 }}
         />
         <Tooltip
-          cursor={{ fill: 'var(--color-hover)' }}
+          {...tooltip}
           labelFormatter={(id) => bars.find((bar) => bar.id === id)?.title ?? ''}
           // Of the two series one is always nothing.
           formatter={(value, name) => (value === 0 ? [null, null] : [`${String(value)} ms`, name])}
-          contentStyle={{
-            background: 'var(--color-raised)',
-            border: '1px solid var(--color-line)',
-            borderRadius: 8,
-            fontSize: 12,
-          }}
-          labelStyle={{ color: 'var(--color-ink)' }}
-          itemStyle={{ color: 'var(--color-ink)' }}
         />
         <Bar
           dataKey={(bar: RenewalBar) => (bar.isGood ? bar.latencyMs : 0)}
