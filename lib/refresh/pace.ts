@@ -108,10 +108,10 @@ export function createPace(deps: {
       const now = monotonicMs()
       while ((lane.slots[0] ?? now) < now - STALE_MS) lane.slots.shift()
       const slot = lane.slots[0]
-      if (slot === undefined) {
-        if (!lane.isReserving) fill(provider, appKey, lane, Math.min(free, block(everyMs)), everyMs)
-        return
-      }
+      // Asked for before the last is taken: what nobody has reserved while the answer is under way is lost for all.
+      const missing = Math.min(free, block(everyMs)) - lane.slots.length
+      if (missing > lane.slots.length && !lane.isReserving) fill(provider, appKey, lane, missing, everyMs)
+      if (slot === undefined) return
       while ((lane.started[0] ?? now) <= now - 1_000) lane.started.shift()
       const most = Math.max(1, Math.floor(perSecond))
       const at = Math.max(

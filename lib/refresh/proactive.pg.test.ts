@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import { systemClock } from '@/lib/clock'
 import { AppError } from '@/lib/errors'
@@ -105,7 +105,13 @@ describe('the scan for what is due', () => {
         await make(`later${more}`, more, { extra: `refresh_at = now() + interval '1 hour'` })
         await make(`due${more}`, more === 5_000 ? 40 : 0)
         await client.query('CHECKPOINT') // commits here are asynchronous; what is not on disk is not yet visible to all
-        await client.query('VACUUM ANALYZE credential')
+        await vi.waitFor(async () => {
+          await client.query('VACUUM ANALYZE credential')
+          const { rows } = await client.query(
+            `SELECT relpages - relallvisible AS hidden FROM pg_class WHERE relname = 'credential'`,
+          )
+          expect(rows).toEqual([{ hidden: 0 }]) // a transaction that is ending elsewhere may hold a page back
+        }, eventually)
         const plan = await explainDueScan(client, { provider: 'github', app: APP, window: 20_000 })
         expect(plan).toMatchObject({ scans: ['Index Only Scan using credential_due'], rows: 40, heapFetches: 0 })
         buffers.push(plan.buffers)
@@ -136,8 +142,6 @@ describe('who is refreshed when', () => {
   it('a workspace with nine thousand due does not delay a workspace with one', async () => {
     await make('large', 9_000)
     await make('small', 1)
-    await worker({ runMs: 0 }).run() // a run that is over before it begins: nothing
-    expect(asked).toEqual([])
     const seen = gate()
     answer = async () => {
       if (asked.includes('small-1')) seen.open()

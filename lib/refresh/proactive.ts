@@ -8,6 +8,8 @@
  *
  * @module
  */
+import { LRUCache } from 'lru-cache'
+
 import type { VaultDb } from '../db/vault-db'
 import { AppError } from '../errors'
 import { brand, type ConnectionId, type TenantId } from '../ids'
@@ -24,8 +26,8 @@ export interface DueReport {
 
 export interface Proactive {
   /**
-   * Refreshes what is due until nothing is, or for about a minute. Safe to run in several processes at once, and again
-   * while it runs: an app whose provider hangs keeps nobody from the others.
+   * Refreshes what is due until nothing is. Safe to run in several processes at once, and again while it runs: an app
+   * whose provider hangs keeps nobody from the others.
    */
   run(): Promise<DueReport>
   /** As `run`, and waits for no more than a moment; what takes longer goes on. */
@@ -37,8 +39,6 @@ export interface Proactive {
 }
 
 export interface ProactiveLimits {
-  /** One run ends after this, so that a worker that is told to stop need not wait for a backlog. */
-  readonly runMs: number
   /** How long a claim keeps other workers off. The lease of the credential itself is what protects its token. */
   readonly holdMs: number
   /** Of what is longest due, so much is looked at for giving each workspace its turn. */
@@ -48,7 +48,7 @@ export interface ProactiveLimits {
   readonly startMs: number
 }
 
-const LIMITS: ProactiveLimits = { startMs: 10_000, runMs: 60_000, holdMs: 60_000, window: 20_000, batch: 200 }
+const LIMITS: ProactiveLimits = { startMs: 10_000, holdMs: 60_000, window: 20_000, batch: 200 }
 
 interface Claimed {
   readonly tenantId: TenantId
@@ -98,7 +98,7 @@ export function createProactive(deps: {
     for (const { provider, provider_app: appKey } of due) {
       const name = `${provider}/${appKey}`
       if (lanes.has(name)) continue
-      const running = lane(provider, appKey, askedAt + limits.runMs, total).finally(() => lanes.delete(name))
+      const running = lane(provider, appKey, total).finally(() => lanes.delete(name))
       lanes.set(name, running)
       started.push(running)
     }
@@ -125,7 +125,6 @@ export function createProactive(deps: {
   async function lane(
     provider: string,
     appKey: string,
-    until: number,
     total: { refreshed: number; failed: number; rested: number },
   ): Promise<void> {
     if (!isConfigured(provider, appKey)) {
@@ -138,12 +137,13 @@ export function createProactive(deps: {
     const { concurrency, perSecond } = apps.limits(provider)
     const batch = Math.max(1, Math.min(limits.batch, Math.ceil(perSecond * 2)))
     const underWay = new Set<Promise<void>>()
-    const begun = new Set<string>()
+    // What is due again at once does not get better by being asked again at once: its claim holds it back.
+    const begun = new LRUCache<string, true>({ max: limits.window, ttl: limits.holdMs, perf: { now: monotonicMs } })
     let waiting: Claimed[] = []
     let refreshed: string[] = []
     let isMore = true
     try {
-      while (!isStopping && monotonicMs() < until) {
+      while (!isStopping) {
         const gate = await apps.look(provider, appKey)
         if (gate.open === false) break
         if (isMore && waiting.length <= batch / 2) {
@@ -152,14 +152,13 @@ export function createProactive(deps: {
           const count = gate.open === 'probing' ? 1 : batch
           const claimed = await claim(provider, appKey, count)
           isMore = claimed.length === count
-          // What is due again at once does not get better by being asked again: its claim holds it back.
           waiting.push(...claimed.filter(({ connectionId }) => !begun.has(connectionId)))
         }
         if (waiting.length === 0 && underWay.size === 0 && !isMore) break
         while (waiting.length > 0 && underWay.size < concurrency) {
           const next = waiting.shift()
           if (next === undefined) break
-          begun.add(next.connectionId)
+          begun.set(next.connectionId, true)
           const task: Promise<void> = work(next, total)
             .then((isDone) => {
               // What failed keeps its claim, which is its pause.
