@@ -34,11 +34,17 @@ export interface HerdOptions {
   readonly onProgress?: ((line: string) => void) | undefined
 }
 
+/** In megabytes. */
+export interface Memory {
+  readonly resident: number
+  readonly heap: number
+}
+
 export interface Herd {
   readonly engine: Engine
   readonly connections: readonly { readonly tenantId: TenantId; readonly connectionId: ConnectionId }[]
-  /** Resident memory of each worker, in megabytes, second by second. */
-  readonly memory: readonly number[][]
+  /** Of each worker, second by second. */
+  readonly memory: readonly (readonly Memory[])[]
   work(): void
   stop(): Promise<void>
   /** All of them called at once, through the first worker. */
@@ -69,14 +75,14 @@ export async function createHerd(options: HerdOptions): Promise<Herd> {
   const engine = await createEngine(engineOptions)
   const connections = await fill(engine, { query, count, tenants, onProgress: options.onProgress })
   const file = await bundle('bench/herd/worker.ts')
-  const memory: number[][] = []
+  const memory: Memory[][] = []
   const workers = await Promise.all(
     Array.from({ length: options.workers }, async (_, n): Promise<WorkerProcess> => {
       const worker: WorkerProcess = start(file, { ...engineOptions, perSecond, scanMs } satisfies WorkerOptions)
-      const samples: number[] = []
+      const samples: Memory[] = []
       memory[n] = samples
       worker.child.on('message', (report: WorkerReport) => {
-        if (report.event === 'memory') samples.push(report.rss / 1_048_576)
+        if (report.event === 'memory') samples.push({ resident: report.rss / 1_048_576, heap: report.heap / 1_048_576 })
       })
       await worker.receive((report): report is Extract<WorkerReport, { event: 'ready' }> => report.event === 'ready')
       return worker
