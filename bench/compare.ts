@@ -13,15 +13,11 @@ import path from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 
-import { Pool } from 'undici'
-
-import { createBenchWorld, usageOf, type Target } from './world'
+import { option } from './herd/databases'
+import { CALL, LIST, load, median, type Load, type Run } from './load'
+import { createBenchWorld, type Target } from './world'
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
-const option = (name: string, fallback: number): number => {
-  const at = process.argv.indexOf(`--${name}`)
-  return at === -1 ? fallback : Number(process.argv[at + 1])
-}
 const SECONDS = option('seconds', 4)
 const ROUNDS = option('rounds', 3)
 /** One number of connections, one kind of request: for a short look. */
@@ -32,32 +28,6 @@ const MODES = ['pass', 'sdk', 'wiring', 'portcullis'] as const
 type Mode = (typeof MODES)[number]
 const MINIMUM_RATIO = 0.5
 
-const META = {
-  'io.modelcontextprotocol/protocolVersion': '2026-07-28',
-  'io.modelcontextprotocol/clientInfo': { name: 'bench', version: '1' },
-  'io.modelcontextprotocol/clientCapabilities': {},
-}
-const CALL = {
-  method: 'tools/call',
-  name: 'github_list_issues',
-  params: { name: 'github_list_issues', arguments: { owner: 'acme', repo: 'app' }, _meta: META },
-}
-const LIST = { method: 'tools/list', params: { _meta: META } }
-
-interface Load {
-  readonly method: string
-  readonly name?: string
-  readonly params: object
-}
-interface Run {
-  readonly rate: number
-  readonly p50: number
-  readonly p99: number
-  /** Microseconds for each request. */
-  readonly cpu: number
-  /** Megabytes. */
-  readonly rss: number
-}
 type Result = { readonly kind: string; readonly connections: number } & Readonly<Record<Mode, Run>>
 
 const world = await createBenchWorld({ isProfiling })
@@ -92,65 +62,6 @@ async function compare(targets: Record<Mode, Target>, request: Load, connections
     sdk: median(rounds.sdk),
     wiring: median(rounds.wiring),
     portcullis: median(rounds.portcullis),
-  }
-}
-
-function median(runs: readonly Run[]): Run {
-  return [...runs].sort((a, b) => a.rate - b.rate)[Math.floor(runs.length / 2)]!
-}
-
-async function load(
-  target: Target,
-  { method, name, params }: Load,
-  connections: number,
-  seconds: number,
-): Promise<Run> {
-  const pool = new Pool(target.origin, { connections, pipelining: 1 })
-  const options = {
-    method: 'POST' as const,
-    path: `/mcp/${target.ready.agentId}`,
-    headers: {
-      authorization: `Bearer ${target.ready.key}`,
-      'content-type': 'application/json',
-      accept: 'application/json, text/event-stream',
-      'mcp-protocol-version': '2026-07-28',
-      'mcp-method': method,
-      ...(name === undefined ? {} : { 'mcp-name': name }),
-    },
-    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
-  }
-  const before = await usageOf(target)
-  const startedAt = performance.now()
-  const until = startedAt + seconds * 1_000
-  const latencies: number[] = []
-  let wrong = 0
-  await Promise.all(
-    Array.from({ length: connections }, async () => {
-      while (performance.now() < until) {
-        const sentAt = performance.now()
-        const answer = await pool.request(options)
-        const text = await answer.body.text()
-        latencies.push(performance.now() - sentAt)
-        if (answer.statusCode !== 200 || text.includes('"isError"') || !text.includes('"result"')) {
-          wrong += 1
-          if (wrong === 1) console.error(`wrong answer: ${answer.statusCode} ${text.slice(0, 300)}`)
-        }
-      }
-    }),
-  )
-  const elapsed = (performance.now() - startedAt) / 1_000
-  const after = await usageOf(target)
-  await pool.close()
-  if (wrong > 0) throw new Error(`${wrong} of ${latencies.length} answers were wrong`)
-  latencies.sort((a, b) => a - b)
-  const at = (share: number) => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? 0
-  const cpu = after.cpu.user + after.cpu.system - before.cpu.user - before.cpu.system
-  return {
-    rate: latencies.length / elapsed,
-    p50: at(0.5),
-    p99: at(0.99),
-    cpu: cpu / latencies.length,
-    rss: after.rss / 1_048_576,
   }
 }
 

@@ -20,7 +20,7 @@ import { createGatewayServer } from '@/gateway/server'
 import { createBroker } from '@/lib/broker/call'
 import { systemClock } from '@/lib/clock'
 import { loadConfig } from '@/lib/config'
-import { brand, newId, type AgentId } from '@/lib/ids'
+import { brand, hashSecret, newId, newSecret, type AgentId } from '@/lib/ids'
 import { createLog } from '@/lib/log'
 import { createMcpState } from '@/lib/mcp/state'
 import { STREAM_LIMITS } from '@/lib/mcp/streams'
@@ -47,6 +47,8 @@ interface Target {
   readonly family: RouteFamily
   readonly agentId: AgentId
   readonly key: string
+  /** The same session's access token, as the authorization server keeps it. */
+  readonly token?: string
 }
 
 async function createTarget(): Promise<Target> {
@@ -182,9 +184,14 @@ async function everything(): Promise<Target> {
     clock,
     log,
   })
+  const token = newSecret('poa_')
+  await appDb.global.$executeRaw`
+    INSERT INTO oauth_artifact (model, id_hash, payload, tenant_id, agent_session_id, expires_at)
+    VALUES ('AccessToken', ${hashSecret(token)}, '{"scope":"mcp:read mcp:write"}', ${tenantId}, ${session.id}, now() + interval '1 hour')`
   return {
     agentId: brand<'agent'>(agent.id),
     key: session.sessionKey.reveal(),
+    token,
     family: createMcpRoutes({
       sessions,
       broker,
@@ -242,7 +249,8 @@ async function listenGateway(family: RouteFamily): Promise<number> {
 if (mode === 'pass') process.send?.({ port: await listenBare(), agentId: newId('agent'), key: 'none' })
 else {
   const target = await createTarget()
-  process.send?.({ port: await listenGateway(target.family), agentId: target.agentId, key: target.key })
+  const { family, ...ready } = target
+  process.send?.({ port: await listenGateway(family), ...ready })
 }
 process.on('message', (message) => {
   if (message === 'usage')

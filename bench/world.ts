@@ -20,7 +20,7 @@ const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
 
 export interface Target {
   readonly process: ChildProcess
-  readonly ready: { readonly port: number; readonly agentId: string; readonly key: string }
+  readonly ready: { readonly port: number; readonly agentId: string; readonly key: string; readonly token?: string }
   readonly origin: string
 }
 
