@@ -109,6 +109,7 @@ const APP: Expected = {
       'expired_doctor_tenants',
       'expired_notification_tenants',
       'expired_refresh_event_tenants',
+      'keep_oauth_token',
       'live_agent_session',
       'memberships_of',
       'oauth_lifetimes',
@@ -136,6 +137,7 @@ const APP: Expected = {
     'current_person',
     'current_tenant',
     'enter_tenant',
+    'keep_oauth_token',
     'show_credential',
   ],
   schemas: [

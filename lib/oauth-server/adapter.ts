@@ -57,6 +57,7 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
   const { appDb, audit, clients, clock } = deps
   const { global } = appDb
   const lifetimes = new WeakMap<object, Lifetimes>()
+  const readAlong = new WeakMap<object, GrantRow>()
 
   async function upsert(model: string, id: string, payload: AdapterPayload, ttl: number): Promise<void> {
     const text = JSON.stringify(payload, (key, value: unknown) => (PRESENTABLE.has(key) ? undefined : value))
@@ -78,30 +79,13 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
       return
     }
     const rotated = model === 'RefreshToken' ? Provider.ctx?.oidc.entities.RotatedRefreshToken?.jti : undefined
-    // A grant that is gone leaves a token without a session, which no look-up finds.
-    const [added] = await global.$queryRaw<SessionRow[]>`
-      INSERT INTO oauth_artifact (model, id_hash, payload, grant_hash, tenant_id, agent_session_id, parent_hash, expires_at)
-      SELECT ${model}, ${idHash}, ${text}::jsonb, ${grantHash}, g.tenant_id, g.agent_session_id,
-             ${rotated === undefined ? null : hashSecret(rotated)}, now() + make_interval(secs => ${ttl})
-        FROM (SELECT 1) AS one LEFT JOIN oauth_artifact g ON g.model = 'Grant' AND g.id_hash = ${grantHash}
-      ON CONFLICT (model, id_hash) DO UPDATE SET payload = EXCLUDED.payload, expires_at = EXCLUDED.expires_at
-      RETURNING tenant_id, agent_session_id`
-    if (model === 'RefreshToken' || (model === 'AccessToken' && !hasRefreshToken()))
-      await prolong(sessionIn(added), ttl, model === 'RefreshToken')
+    // The session lasts as long as its youngest refresh token, or as long as what works without one.
+    const isProlonging = model === 'RefreshToken' || (model === 'AccessToken' && !hasRefreshToken())
+    await global.$executeRaw`
+      SELECT keep_oauth_token(${model}, ${idHash}, ${text}::jsonb, ${grantHash}::bytea,
+        ${rotated === undefined ? null : hashSecret(rotated)}::bytea, ${ttl}::float8,
+        ${isProlonging ? ttl : null}::float8, ${model === 'RefreshToken'}::boolean, ${LONGEST.absoluteSeconds}::float8)`
     if (model === 'AccessToken' && payload.clientId !== undefined) await clients.noteUse(payload.clientId)
-  }
-
-  /** The session lasts as long as its youngest refresh token, or as long as what works without one; never beyond its absolute limit. */
-  async function prolong(session: Session | undefined, ttl: number, isExact: boolean): Promise<void> {
-    if (session === undefined) return
-    await appDb.tenant(
-      session.tenantId,
-      (tx) => tx.$executeRaw`
-        UPDATE agent_session
-           SET expires_at = GREATEST(CASE WHEN ${isExact} THEN NULL ELSE expires_at END,
-                 LEAST(now() + make_interval(secs => ${ttl}), created_at + make_interval(secs => ${LONGEST.absoluteSeconds})))
-         WHERE tenant_id = ${session.tenantId} AND id = ${session.agentSessionId} AND ended_at IS NULL`,
-    )
   }
 
   async function sessionOf(grantHash: Buffer): Promise<Session | undefined> {
@@ -113,14 +97,18 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
   async function find(model: string, id: string): Promise<AdapterPayload | undefined> {
     if (model === 'Grant') return findGrant(id)
     const [row] = await global.$queryRaw<ArtifactRow[]>`
-      SELECT a.payload, a.consumed_at, l.session_id AS live_session_id, l.client_digest
+      SELECT a.payload, a.consumed_at, l.session_id AS live_session_id, l.client_digest,
+             g.id_hash AS grant_hash, g.payload AS grant_payload, f.*
         FROM oauth_artifact a LEFT JOIN LATERAL live_agent_session(a.tenant_id, a.agent_session_id) l ON true
+        LEFT JOIN oauth_artifact g ON a.model = 'RefreshToken' AND g.model = 'Grant' AND g.id_hash = a.grant_hash AND g.expires_at > now()
+        LEFT JOIN LATERAL oauth_lifetimes(g.tenant_id) f ON true
        WHERE a.model = ${model} AND a.id_hash = ${hashSecret(id)} AND a.expires_at > now()`
     if (row === undefined) return undefined
     if (TOKENS.has(model)) {
       if (row.live_session_id === null) return undefined
       if (model !== 'AccessToken' && !(await isSameClient(row))) return undefined
     }
+    if (Provider.ctx !== undefined && row.grant_payload !== null) readAlong.set(Provider.ctx, row)
     return {
       ...row.payload,
       jti: id,
@@ -134,12 +122,21 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
 
   /** Comes before everything that is issued under it, so what limits that is read along. */
   async function findGrant(id: string): Promise<AdapterPayload | undefined> {
-    const [row] = await global.$queryRaw<({ readonly payload: AdapterPayload } & LifetimesRow)[]>`
-      SELECT a.payload, f.* FROM oauth_artifact a LEFT JOIN LATERAL oauth_lifetimes(a.tenant_id) f ON true
-       WHERE a.model = 'Grant' AND a.id_hash = ${hashSecret(id)} AND a.expires_at > now()`
-    if (row === undefined) return undefined
+    const row = await grantRow(hashSecret(id))
+    if (row?.grant_payload == null) return undefined
     if (Provider.ctx !== undefined) lifetimes.set(Provider.ctx, lifetimesOf(row))
-    return { ...row.payload, jti: id }
+    return { ...row.grant_payload, jti: id }
+  }
+
+  /** A request that has just looked its refresh token up has the grant already. */
+  async function grantRow(idHash: Buffer): Promise<GrantRow | undefined> {
+    const known = Provider.ctx === undefined ? undefined : readAlong.get(Provider.ctx)
+    if (known?.grant_hash != null && idHash.equals(known.grant_hash)) return known
+    const [row] = await global.$queryRaw<GrantRow[]>`
+      SELECT a.id_hash AS grant_hash, a.payload AS grant_payload, f.*
+        FROM oauth_artifact a LEFT JOIN LATERAL oauth_lifetimes(a.tenant_id) f ON true
+       WHERE a.model = 'Grant' AND a.id_hash = ${idHash} AND a.expires_at > now()`
+    return row
   }
 
   /** A document that says something else than what was approved is another client: people are asked again. */
@@ -266,7 +263,12 @@ function sessionIn(row: SessionRow | undefined): Session | undefined {
 /** Whether what is being issued comes with a refresh token, which lasts longer. */
 const hasRefreshToken = () => Provider.ctx?.oidc.client?.grantTypeAllowed('refresh_token') === true
 
-interface ArtifactRow {
+interface GrantRow extends LifetimesRow {
+  readonly grant_hash: Uint8Array | null
+  readonly grant_payload: AdapterPayload | null
+}
+
+interface ArtifactRow extends GrantRow {
   readonly payload: AdapterPayload
   readonly consumed_at: Date | null
   readonly live_session_id: string | null
