@@ -1,6 +1,15 @@
 import { expect, test, type Page } from '@playwright/test'
 
-import { mcpRemote, sdk1, sdk2, type AgentAccess, type ClientDriver, type ToolCall } from './support/clients'
+import {
+  aiSdk,
+  langchain,
+  mcpRemote,
+  sdk1,
+  sdk2,
+  type AgentAccess,
+  type ClientDriver,
+  type ToolCall,
+} from './support/clients'
 import { removeData, startProduct, type Product } from './support/product'
 
 /** Consent → connection → agent → call, as a person and an agent do it, against the product as `npm start` runs it. */
@@ -128,6 +137,8 @@ const CLIENTS: readonly (readonly [string, ClientDriver])[] = [
   ['@modelcontextprotocol/client 2.4, older revisions', sdk2()],
   ['@modelcontextprotocol/sdk 1.32', sdk1],
   ['mcp-remote 0.15', mcpRemote],
+  ['@ai-sdk/mcp 1.0', aiSdk],
+  ['@langchain/mcp-adapters 1.1', langchain],
 ]
 
 for (const [name, drive] of CLIENTS)

@@ -5,6 +5,7 @@ import path from 'node:path'
 import { expect, test, type Page } from '@playwright/test'
 
 import { freePort } from '../launcher/processes.mjs'
+import { startBearerProxy } from './support/bearer-proxy'
 import { OWNER, startConnected, type Connected } from './support/connected'
 import { installed, runClient, type Ended, type Installed } from './support/newer-clients'
 
@@ -126,6 +127,42 @@ test.describe('mcporter', () => {
     expect(told(auth)).toMatch(/access_denied|did not agree/)
   })
 })
+
+/**
+ * Of the runner's scenarios for servers, those that need none of its fixture tools. It cannot sign in, so a proxy adds the
+ * bearer: this judges the protocol, and the tests of the authorization judge who gets in.
+ */
+const SERVER_SCENARIOS = [
+  ['2026-07-28', ['server-stateless', 'tools-list', 'caching', 'dns-rebinding-protection', 'http-header-validation']],
+  ['2025-11-25', ['server-initialize', 'ping', 'tools-list', 'dns-rebinding-protection', 'server-session-lifecycle']],
+] as const
+
+for (const [revision, scenarios] of SERVER_SCENARIOS)
+  for (const scenario of scenarios)
+    test(`the conformance runner finds nothing in ${scenario} of ${revision}`, async () => {
+      const agent = await world.newAgent(`${scenario} ${revision}`)
+      const proxy = await startBearerProxy(world.product.url, agent.sessionKey)
+      try {
+        const judged = await runClient({
+          client: node22,
+          entry: CONFORMANCE,
+          args: [
+            'server',
+            '--url',
+            `${proxy.origin}/mcp/${agent.agentId}`,
+            '--scenario',
+            scenario,
+            '--spec-version',
+            revision,
+          ],
+          home: path.join(homes, `server-${revision}-${scenario}`),
+        })
+        expect(judged.code, told(judged)).toBe(0)
+        expect(judged.stdout, told(judged)).toMatch(/Passed: [1-9]\d*\/\d+, 0 failed, 0 warnings/)
+      } finally {
+        await proxy.close()
+      }
+    })
 
 // With a secret the runner, given a server that knows public clients too, still sends none: so the client here is public.
 test('the conformance runner finds nothing in the metadata and the code grant', async () => {

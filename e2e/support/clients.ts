@@ -10,10 +10,11 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 
+import { createMCPClient } from '@ai-sdk/mcp'
+import { MultiServerMCPClient } from '@langchain/mcp-adapters'
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { Client as Client1 } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport as Transport1 } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
-
 import { z } from 'zod'
 
 import { cleanEnvironment } from './product'
@@ -81,6 +82,53 @@ export const sdk1: ClientDriver = async (access, calls) => {
     const { tools } = await client.listTools()
     const results = []
     for (const call of calls) results.push(seen(await client.callTool(call)))
+    return { tools: tools.map(({ name }) => name), results }
+  } finally {
+    await client.close()
+  }
+}
+
+/** The Vercel AI SDK: its tools are functions that a model would call. */
+export const aiSdk: ClientDriver = async (access, calls) => {
+  const client = await createMCPClient({
+    transport: { type: 'http', url: access.mcpUrl, headers: { authorization: `Bearer ${access.sessionKey}` } },
+  })
+  try {
+    const tools = await client.tools()
+    const results = []
+    for (const call of calls) {
+      const tool = tools[call.name]
+      if (tool === undefined) throw new Error(`${call.name} is not listed`)
+      results.push(seen(await tool.execute(call.arguments, { toolCallId: call.name, messages: [] })))
+    }
+    return { tools: Object.keys(tools), results }
+  } finally {
+    await client.close()
+  }
+}
+
+/** LangChain: a tool gives the model its text, and throws what went wrong. */
+export const langchain: ClientDriver = async (access, calls) => {
+  const client = new MultiServerMCPClient({
+    mcpServers: {
+      portcullis: {
+        transport: 'http',
+        url: access.mcpUrl,
+        headers: { authorization: `Bearer ${access.sessionKey}` },
+        automaticSSEFallback: false,
+      },
+    },
+    useStandardContentBlocks: false,
+  })
+  try {
+    const tools = await client.getTools()
+    const results = []
+    for (const call of calls) {
+      const tool = tools.find(({ name }) => name === call.name)
+      if (tool === undefined) throw new Error(`${call.name} is not listed`)
+      const text = z.string().parse(await tool.invoke(call.arguments))
+      results.push({ isError: false, structured: JSON.parse(text) as unknown, text })
+    }
     return { tools: tools.map(({ name }) => name), results }
   } finally {
     await client.close()
