@@ -177,7 +177,9 @@ function third(samples: readonly Memory[], n: Part): readonly Memory[] {
 }
 
 /** What is alive: between two collections a heap holds garbage too, so its lowest point counts. */
-const alive = (samples: readonly Memory[], n: Part) => Math.min(...third(samples, n).map(({ heap }) => heap))
+function alive(samples: readonly Memory[], n: Part): number {
+  return Math.min(...third(samples, n).map(({ heap }) => heap))
+}
 
 function resident(samples: readonly Memory[], n: Part): number {
   const sorted = third(samples, n)
