@@ -28,6 +28,7 @@ import { createAgents, type Agents } from '../tenancy/agents'
 import type { PersonPrincipal } from '../tenancy/principal'
 import { createToolRegistry, TOOLS, type ToolRegistry } from '../tools/registry'
 import { createTestAudit } from './audit'
+import { insertConnection } from './connection-row'
 import { createTestDatabases, type TestDatabases } from './database'
 
 export interface SeenRequest {
@@ -276,27 +277,7 @@ export async function createMcpWorld(
         network: '192.0.2.1',
       }
     },
-    async newConnection(owner, name, label, access = 'allowed') {
-      const id = newId('connection')
-      const { tenantId } = owner
-      await db.app.tenant(tenantId, (tx) =>
-        tx.connection.create({
-          data: {
-            tenantId,
-            id,
-            provider: name,
-            providerApp: 'app',
-            subject: id,
-            accountLabel: label,
-            ownerPersonId: owner.personId,
-            access,
-            state: 'active',
-            credentialGeneration: 1,
-          },
-        }),
-      )
-      return id
-    },
+    newConnection: (owner, provider, label, access) => insertConnection(db.app, owner, provider, label, access),
     async newAgent(owner, tools) {
       const agent = await agents.create(owner, { name: 'Agent', profile: { version: 1, tools: { allow: tools } } })
       const session = await sessions.issue(owner, agent.id)

@@ -35,6 +35,7 @@ import { createAgents, type Agents } from '../tenancy/agents'
 import type { PersonPrincipal } from '../tenancy/principal'
 import { createToolRegistry } from '../tools/registry'
 import { createTestAudit } from './audit'
+import { insertConnection } from './connection-row'
 import { createTestDatabases, type TestDatabases } from './database'
 import { createTestIdentity, type TestIdentity } from './identity'
 import { createScriptedTokens, inMemoryKeys, startFakeProvider, type FakeProvider } from './mcp-world'
@@ -301,26 +302,7 @@ export async function createOauthWorld(
       })
       return { id: agent.id, url: agent.mcpUrl }
     },
-    async newConnection({ principal: { tenantId, personId } }, name, label) {
-      const id = newId('connection')
-      await db.app.tenant(tenantId, (tx) =>
-        tx.connection.create({
-          data: {
-            tenantId,
-            id,
-            provider: name,
-            providerApp: 'app',
-            subject: id,
-            accountLabel: label,
-            ownerPersonId: personId,
-            access: 'allowed',
-            state: 'active',
-            credentialGeneration: 1,
-          },
-        }),
-      )
-      return id
-    },
+    newConnection: ({ principal }, provider, label) => insertConnection(db.app, principal, provider, label),
     async close() {
       await server.drain(0)
       await recorder.close()
