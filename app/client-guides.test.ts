@@ -14,22 +14,22 @@ const snippets = ways.flatMap(({ id, way }) =>
   way.steps.flatMap(({ snippet }) => (snippet === undefined ? [] : [{ id, way, snippet }])),
 )
 
+/** Programs of others that cannot be run here. */
+const HOSTED = [
+  'chatgpt',
+  'claude-ai',
+  'claude-desktop',
+  'claude-code',
+  'cursor',
+  'vs-code',
+  'windsurf',
+  'codex',
+  'gemini-cli',
+]
+
 describe('the guides', () => {
   test('cover the clients people ask for, and each has an address to give', () => {
-    expect(guides.map(({ id }) => id)).toEqual([
-      'chatgpt',
-      'claude-ai',
-      'claude-desktop',
-      'claude-code',
-      'cursor',
-      'vs-code',
-      'windsurf',
-      'codex',
-      'gemini-cli',
-      'mcp-remote',
-      'typescript-sdk',
-      'bearer',
-    ])
+    expect(guides.map(({ id }) => id)).toEqual([...HOSTED, 'mcp-remote', 'typescript-sdk', 'bearer'])
     for (const { id, way } of ways)
       expect(
         way.steps.some(({ snippet }) => snippet?.code.includes(url)),
@@ -111,18 +111,7 @@ describe('what is said to have been run', () => {
   test('everything else says on whose pages it is based, at the vendor’s own address', () => {
     for (const { id, way } of ways)
       if (way.proof.kind === 'documented') expect(new URL(way.proof.url).protocol, id).toBe('https:')
-    const hosted = [
-      'chatgpt',
-      'claude-ai',
-      'claude-desktop',
-      'claude-code',
-      'cursor',
-      'vs-code',
-      'windsurf',
-      'codex',
-      'gemini-cli',
-    ]
-    for (const guide of guides.filter(({ id }) => hosted.includes(id)))
+    for (const guide of guides.filter(({ id }) => HOSTED.includes(id)))
       for (const { proof } of guide.ways) expect(proof.kind, guide.id).toBe('documented')
   })
 })
