@@ -14,6 +14,7 @@ const CATALOGUE = {
   'request.origin_refused': { status: 403, retry: 'never' },
   'auth.unauthenticated': { status: 401, retry: 'never' },
   'auth.forbidden': { status: 403, retry: 'never' },
+  'auth.step_up_required': { status: 403, retry: 'never' },
   'auth.link_invalid': { status: 400, retry: 'never' },
   'auth.disabled': { status: 403, retry: 'never' },
   'resource.not_found': { status: 404, retry: 'never' },

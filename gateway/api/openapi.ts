@@ -45,6 +45,7 @@ function operation(route: AnyRoute): Json {
     summary: route.summary,
     'x-permission': route.permission,
     ...(route.personOnly === true ? { 'x-person-only': true } : {}),
+    ...(route.stepUp === true ? { 'x-step-up': true } : {}),
     parameters: [...parameters(route.params, 'path'), ...parameters(route.query, 'query')],
     ...(route.body === undefined
       ? {}

@@ -10,6 +10,7 @@ import type { ServerResponse } from 'node:http'
 import { z } from 'zod'
 
 import { AppError, notFound } from '@/lib/errors'
+import { requireRecent } from '@/lib/identity/step-up'
 import { idPattern, type IdKind } from '@/lib/ids'
 import { checkPermission, type Permission } from '@/lib/tenancy/permission'
 import type { MemberPrincipal } from '@/lib/tenancy/principal'
@@ -58,6 +59,8 @@ export interface RouteDefinition<
   readonly maxBodyBytes?: number
   /** A person's own affairs, which an API key may not touch. */
   readonly personOnly?: boolean
+  /** It widens access: a person must have proved themself within five minutes. API keys follow their own scopes. */
+  readonly stepUp?: boolean
   handle(input: Input<z.output<P>, z.output<Q>, z.output<B>>): Promise<z.input<R> | AsyncIterable<string> | undefined>
 }
 
@@ -122,6 +125,7 @@ export function createApi(routes: readonly AnyRoute[], document: unknown, deps: 
         if (route.personOnly === true && principal.kind !== 'person')
           throw new AppError('auth.forbidden', 'Only a signed-in person may do this, not an API key.')
         checkPermission(principal, route.permission)
+        if (route.stepUp === true) requireRecent(principal)
         if (request.method !== 'GET' && !deps.isReady())
           throw new AppError('service.unavailable', 'The service is not ready.', { retryAfterSeconds: 5 })
         await run(match, request, response, principal)
