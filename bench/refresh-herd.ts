@@ -176,33 +176,29 @@ function third(samples: readonly Memory[], n: Part): readonly Memory[] {
   return samples.slice(n * size, (n + 1) * size)
 }
 
-/** What is alive: between two collections a heap holds garbage too, so its lowest point counts. */
-function alive(samples: readonly Memory[], n: Part): number {
-  return Math.min(...third(samples, n).map(({ heap }) => heap))
-}
-
-function resident(samples: readonly Memory[], n: Part): number {
+function middle(samples: readonly Memory[], n: Part, of: keyof Memory): number {
   const sorted = third(samples, n)
-    .map((one) => one.resident)
+    .map((one) => one[of])
     .sort((a, b) => a - b)
   return sorted[Math.floor(sorted.length / 2)] ?? 0
 }
 
 function memoryOf(herd: Herd): string {
   const parts = [0, 1, 2] as const
-  const row = (samples: readonly Memory[], of: typeof alive) => parts.map((n) => of(samples, n).toFixed(0)).join(' → ')
+  const row = (samples: readonly Memory[], of: keyof Memory) =>
+    parts.map((n) => middle(samples, n, of).toFixed(0)).join(' → ')
   return herd.memory
-    .map((samples) => `worker ${row(samples, resident)} MB resident, ${row(samples, alive)} MB alive`)
+    .map((samples) => `worker ${row(samples, 'resident')} MB resident, ${row(samples, 'heap')} MB alive`)
     .join(', ')
 }
 
 /** The last third against the one before: what warming up costs is in the first. */
 function flat(herd: Herd, name: string): void {
   for (const samples of herd.memory) {
-    if (samples.length < 30) continue
-    const [before, after] = [alive(samples, 1), alive(samples, 2)]
+    if (samples.length < 12) continue
+    const [before, after] = [middle(samples, 1, 'heap'), middle(samples, 2, 'heap')]
     expect(after <= before * 1.1 + 2, `${name}: memory grows, ${before.toFixed(0)} → ${after.toFixed(0)} MB`)
-    const [held, holds] = [resident(samples, 1), resident(samples, 2)]
+    const [held, holds] = [middle(samples, 1, 'resident'), middle(samples, 2, 'resident')]
     expect(holds <= held * 1.4, `${name}: the process grows, ${held.toFixed(0)} → ${holds.toFixed(0)} MB`)
   }
 }

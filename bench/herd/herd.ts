@@ -34,7 +34,7 @@ export interface HerdOptions {
   readonly onProgress?: ((line: string) => void) | undefined
 }
 
-/** In megabytes. */
+/** In megabytes. The heap is as it is after a collection. */
 export interface Memory {
   readonly resident: number
   readonly heap: number
@@ -43,7 +43,7 @@ export interface Memory {
 export interface Herd {
   readonly engine: Engine
   readonly connections: readonly { readonly tenantId: TenantId; readonly connectionId: ConnectionId }[]
-  /** Of each worker, second by second. */
+  /** Of each worker, every few seconds. */
   readonly memory: readonly (readonly Memory[])[]
   work(): void
   stop(): Promise<void>
