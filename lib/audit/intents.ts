@@ -5,7 +5,7 @@
  */
 import { AppError } from '../errors'
 import type { Log } from '../log'
-import { createGroupCommit, type Entry, type GroupCommit } from './group-commit'
+import { createGroupCommit, type Entry, type GroupCommit } from '../group-commit'
 import type { IntentAnswer, IntentRecord } from './record'
 import { failureOf, type AuditWriter, type IntentRow } from './writer'
 
