@@ -25,12 +25,15 @@ import type { TenancyAudit } from '../tenancy/agents'
 import type { OauthClients } from './clients/clients'
 import { isDocumentId } from './clients/document'
 import { lifetimesOf, LONGEST, type Lifetimes, type LifetimesRow } from './lifetimes'
+import { together } from './together'
 
 export const GRACE_SECONDS = 60
 export const GRACE_USES = 3
 
 /** Members of a payload by which the artefact itself could be presented. */
 const PRESENTABLE = new Set(['jti', 'returnTo'])
+/** By which a client shows that it is in use. */
+const USES = new Set(['AccessToken', 'ClientCredentials'])
 const TOKENS = new Set(['AccessToken', 'RefreshToken', 'AuthorizationCode', 'ClientCredentials'])
 
 export interface AdapterDependencies {
@@ -59,33 +62,59 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
   const lifetimes = new WeakMap<object, Lifetimes>()
   const readAlong = new WeakMap<object, GrantRow>()
 
+  // Many clients ask at once and each request takes several steps: a step is one statement for all who take it together.
+  const keep = together<KeptToken, undefined>(async (tokens) => {
+    await global.$executeRaw`
+      SELECT keep_oauth_tokens(${withoutPresentable(tokens)}::jsonb, ${LONGEST.absoluteSeconds}::float8)`
+    return tokens.map(() => undefined)
+  })
+  const spend = together<string, boolean>(async (hashes) => {
+    // In one order for all gateways, so that two batches do not wait for each other.
+    const rows = await global.$queryRaw<{ hash: string; is_spent: boolean }[]>`
+      SELECT hash, is_spent FROM spend_refresh_tokens(${[...hashes].sort()}::text[], ${GRACE_SECONDS}::float8, ${GRACE_USES}::integer)`
+    // One that was presented twice is judged twice: whoever asked first has the first verdict.
+    return hashes.map((hash) => {
+      const at = rows.findIndex((row) => row.hash === hash)
+      return rows.splice(at, 1)[0]?.is_spent === true
+    })
+  })
+  const look = together<{ readonly model: string; readonly hash: string }, ArtifactRow | undefined>(async (asked) => {
+    const rows = await global.$queryRaw<(ArtifactRow & { readonly n: bigint })[]>`
+      SELECT q.n, a.payload, a.consumed_at, l.session_id AS live_session_id, l.client_digest,
+             g.id_hash AS grant_hash, g.payload AS grant_payload, f.*
+        FROM unnest(${asked.map(({ model }) => model)}::text[], ${asked.map(({ hash }) => hash)}::text[]) WITH ORDINALITY AS q (model, hash, n)
+        JOIN oauth_artifact a ON a.model = q.model AND a.id_hash = decode(q.hash, 'hex') AND a.expires_at > now()
+        LEFT JOIN LATERAL live_agent_session(a.tenant_id, a.agent_session_id) l ON true
+        LEFT JOIN oauth_artifact g ON a.model = 'RefreshToken' AND g.model = 'Grant' AND g.id_hash = a.grant_hash AND g.expires_at > now()
+        LEFT JOIN LATERAL oauth_lifetimes(g.tenant_id) f ON true`
+    const found = new Map(rows.map((row) => [Number(row.n), row]))
+    return asked.map((_, index) => found.get(index + 1))
+  })
+
   async function upsert(model: string, id: string, payload: AdapterPayload, ttl: number): Promise<void> {
-    const text = JSON.stringify(payload, (key, value: unknown) => (PRESENTABLE.has(key) ? undefined : value))
-    const idHash = hashSecret(id)
-    const grantHash = payload.grantId === undefined ? null : hashSecret(payload.grantId)
     if (model === 'ReplayDetection') {
       const added = await global.$executeRaw`
-        INSERT INTO oauth_artifact (model, id_hash, payload, expires_at) VALUES (${model}, ${idHash}, ${text}::jsonb, now() + make_interval(secs => ${ttl}))
+        INSERT INTO oauth_artifact (model, id_hash, payload, expires_at)
+        VALUES (${model}, ${hashSecret(id)}, ${withoutPresentable(payload)}::jsonb, now() + make_interval(secs => ${ttl}))
         ON CONFLICT (model, id_hash) DO NOTHING`
       if (added !== 1) throw new errors.InvalidClientAuth('client assertion tokens must only be used once')
-      return
-    }
-    if (model === 'ClientCredentials') {
-      await global.$executeRaw`
-        INSERT INTO oauth_artifact (model, id_hash, payload, tenant_id, agent_session_id, expires_at)
-        SELECT ${model}, ${idHash}, ${text}::jsonb, c.tenant_id, c.agent_session_id, now() + make_interval(secs => ${ttl})
-          FROM oauth_client c WHERE c.id = ${payload.clientId ?? ''}`
-      await clients.noteUse(payload.clientId ?? '')
       return
     }
     const rotated = model === 'RefreshToken' ? Provider.ctx?.oidc.entities.RotatedRefreshToken?.jti : undefined
     // The session lasts as long as its youngest refresh token, or as long as what works without one.
     const isProlonging = model === 'RefreshToken' || (model === 'AccessToken' && !hasRefreshToken())
-    await global.$executeRaw`
-      SELECT keep_oauth_token(${model}, ${idHash}, ${text}::jsonb, ${grantHash}::bytea,
-        ${rotated === undefined ? null : hashSecret(rotated)}::bytea, ${ttl}::float8,
-        ${isProlonging ? ttl : null}::float8, ${model === 'RefreshToken'}::boolean, ${LONGEST.absoluteSeconds}::float8)`
-    if (model === 'AccessToken' && payload.clientId !== undefined) await clients.noteUse(payload.clientId)
+    await keep({
+      model,
+      id: hex(id),
+      payload,
+      grant: payload.grantId === undefined ? null : hex(payload.grantId),
+      parent: rotated === undefined ? null : hex(rotated),
+      client: model === 'ClientCredentials' ? payload.clientId : null,
+      seconds: ttl,
+      sessionSeconds: isProlonging ? ttl : null,
+      isExact: model === 'RefreshToken',
+    })
+    if (USES.has(model) && payload.clientId !== undefined) await clients.noteUse(payload.clientId)
   }
 
   async function sessionOf(grantHash: Buffer): Promise<Session | undefined> {
@@ -96,13 +125,7 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
 
   async function find(model: string, id: string): Promise<AdapterPayload | undefined> {
     if (model === 'Grant') return findGrant(id)
-    const [row] = await global.$queryRaw<ArtifactRow[]>`
-      SELECT a.payload, a.consumed_at, l.session_id AS live_session_id, l.client_digest,
-             g.id_hash AS grant_hash, g.payload AS grant_payload, f.*
-        FROM oauth_artifact a LEFT JOIN LATERAL live_agent_session(a.tenant_id, a.agent_session_id) l ON true
-        LEFT JOIN oauth_artifact g ON a.model = 'RefreshToken' AND g.model = 'Grant' AND g.id_hash = a.grant_hash AND g.expires_at > now()
-        LEFT JOIN LATERAL oauth_lifetimes(g.tenant_id) f ON true
-       WHERE a.model = ${model} AND a.id_hash = ${hashSecret(id)} AND a.expires_at > now()`
+    const row = await look({ model, hash: hex(id) })
     if (row === undefined) return undefined
     if (TOKENS.has(model)) {
       if (row.live_session_id === null) return undefined
@@ -158,24 +181,8 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
   }
 
   async function spendRefreshToken(id: string): Promise<void> {
-    const idHash = hashSecret(id)
-    const spent = await global.$executeRaw`
-      WITH spent AS (
-        UPDATE oauth_artifact g
-           SET head_hash = r.id_hash,
-               head_at = CASE WHEN g.head_hash = r.id_hash THEN g.head_at ELSE now() END,
-               head_uses = CASE WHEN g.head_hash = r.id_hash THEN g.head_uses + 1 ELSE 0 END
-          FROM oauth_artifact r
-         WHERE r.model = 'RefreshToken' AND r.id_hash = ${idHash} AND r.expires_at > now()
-           AND g.model = 'Grant' AND g.id_hash = r.grant_hash
-           AND (g.head_hash IS NOT DISTINCT FROM r.parent_hash
-                OR (g.head_hash = r.id_hash AND g.head_at > now() - make_interval(secs => ${GRACE_SECONDS}) AND g.head_uses < ${GRACE_USES}))
-        RETURNING g.id_hash
-      )
-      UPDATE oauth_artifact SET consumed_at = COALESCE(consumed_at, now())
-       WHERE model = 'RefreshToken' AND id_hash = ${idHash} AND EXISTS (SELECT 1 FROM spent)`
-    if (spent === 1) return
-    await endFamilyOf('RefreshToken', idHash, 'refresh_token_replayed')
+    if (await spend(hex(id))) return
+    await endFamilyOf('RefreshToken', hashSecret(id), 'refresh_token_replayed')
     throw new errors.InvalidGrant('refresh token already used')
   }
 
@@ -245,6 +252,23 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
     },
   })
 }
+
+/** One of what `keep_oauth_tokens` takes; hashes in hex. */
+interface KeptToken {
+  readonly model: string
+  readonly id: string
+  readonly payload: AdapterPayload
+  readonly grant: string | null
+  readonly parent: string | null
+  readonly client: string | null | undefined
+  readonly seconds: number
+  readonly sessionSeconds: number | null
+  readonly isExact: boolean
+}
+
+const hex = (id: string) => hashSecret(id).toString('hex')
+const withoutPresentable = (value: object) =>
+  JSON.stringify(value, (key, member: unknown) => (PRESENTABLE.has(key) ? undefined : member))
 
 interface Session {
   readonly tenantId: TenantId

@@ -607,6 +607,18 @@ describe('the consent', () => {
       agent_id: agent.id,
       acts_for: 'person',
     })
+    await world.audit.drain()
+    const records = await world.db.adminQuery(
+      'app',
+      `SELECT action, actor_kind, agent_id, sealed IS NOT NULL AS sealed FROM audit_record
+        WHERE tenant_id = $1 AND action IN ('session.issued', 'session.refused') ORDER BY occurred_at DESC LIMIT 2`,
+      [person.principal.tenantId],
+    )
+    const by = { actor_kind: 'person', agent_id: agent.id, sealed: true }
+    expect(records).toEqual([
+      { ...by, action: 'session.refused' },
+      { ...by, action: 'session.issued' },
+    ])
   })
 })
 

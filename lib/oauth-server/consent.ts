@@ -16,8 +16,8 @@ import type Provider from 'oidc-provider'
 import { canonicalJson } from '../audit/canonical'
 import type { Clock } from '../clock'
 import type { AppDb } from '../db/app-db'
-import { tenantsOf } from '../db/enter-tenant'
 import { AppError } from '../errors'
+import { openTenantsOf } from '../identity/entry'
 import { brand, hashSecret, newId, newSecret, type AgentId, type Id, type PersonId, type TenantId } from '../ids'
 import type { SessionScope } from '../policy/decide'
 import type { TenancyAudit } from '../tenancy/agents'
@@ -150,10 +150,11 @@ export function createConsents(deps: ConsentDependencies): Consents {
     return { interaction, request, facts }
   }
 
-  async function target(request: Request, facts: ClientFacts, { personId }: ConsentVisitor): Promise<Target> {
+  async function target(request: Request, facts: ClientFacts, visitor: ConsentVisitor): Promise<Target> {
+    const { personId } = visitor
     const named = request.resource === undefined ? undefined : agentOfResource(request.resource, publicUrl)
     if (request.resource !== undefined && named === undefined) return { kind: 'refused', reason: 'no_access' }
-    const candidates = named === undefined ? await agentsOf(personId) : await agentOfMember(named, personId)
+    const candidates = named === undefined ? await agentsOf(visitor) : await agentOfMember(named, visitor)
     const [only] = candidates
     if (only === undefined) return { kind: 'refused', reason: named === undefined ? 'no_agent' : 'no_access' }
     if (candidates.length > 1) return { kind: 'refused', reason: 'several_agents' }
@@ -172,16 +173,19 @@ export function createConsents(deps: ConsentDependencies): Consents {
     return { kind: 'agent', ...only, workspace: found.tenant.name, agentName: found.agent.name }
   }
 
-  async function agentOfMember(agentId: AgentId, personId: PersonId) {
+  async function agentOfMember(agentId: AgentId, { personId, webSessionId }: ConsentVisitor) {
     const rows = await appDb.global.$queryRaw<{ tenant_id: string }[]>`
       SELECT tenant_id FROM agent_tenant_of_member(${agentId}, ${personId})`
-    return rows.map((row) => ({ tenantId: brand<'tenant'>(row.tenant_id), agentId }))
+    const open = await openTenantsOf(appDb.global, webSessionId)
+    return rows
+      .map((row) => ({ tenantId: brand<'tenant'>(row.tenant_id), agentId }))
+      .filter(({ tenantId }) => open.includes(tenantId))
   }
 
   /** Two are as good as many: none of them is chosen. */
-  async function agentsOf(personId: PersonId) {
+  async function agentsOf({ webSessionId }: ConsentVisitor) {
     const found: { readonly tenantId: TenantId; readonly agentId: AgentId }[] = []
-    for (const tenantId of await tenantsOf(appDb.global, personId)) {
+    for (const tenantId of await openTenantsOf(appDb.global, webSessionId)) {
       const agents = await appDb.tenant(tenantId, (tx) =>
         tx.agent.findMany({ where: { tenantId, disabledAt: null }, select: { id: true }, take: 2 }),
       )
@@ -256,7 +260,7 @@ export function createConsents(deps: ConsentDependencies): Consents {
       await deps.grants.link(tx, grantId, { tenantId, agentSessionId })
       await audit.event(tx, {
         tenantId,
-        actor: { kind: 'person', personId: visitor.personId },
+        actor: { kind: 'person', personId: visitor.personId, webSessionId: visitor.webSessionId },
         network: visitor.network,
         action: 'session.issued',
         agentId,
@@ -297,7 +301,7 @@ export function createConsents(deps: ConsentDependencies): Consents {
     if (chosen.kind === 'refused') return
     await audit.never(null, {
       tenantId: chosen.tenantId,
-      actor: { kind: 'person', personId: visitor.personId },
+      actor: { kind: 'person', personId: visitor.personId, webSessionId: visitor.webSessionId },
       network: visitor.network,
       action: 'session.refused',
       outcome: 'denied',

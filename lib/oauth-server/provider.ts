@@ -23,7 +23,7 @@ import { createAdapterFactory, type GrantStore } from './adapter'
 import { isClientSecret, type OauthClients } from './clients/clients'
 import { errorPage } from './error-page'
 import type { OauthKeys } from './keys'
-import { lifetimesIn, LONGEST, refreshSeconds } from './lifetimes'
+import { LONGEST, refreshSeconds } from './lifetimes'
 import { ASSERTION_ALGORITHMS, AUTH_METHODS, PATHS } from './metadata'
 import { agentOfResource, resourceOf } from './resource'
 import { grantableScopes, SUPPORTED_SCOPES } from './scopes'
@@ -236,14 +236,14 @@ export function createAuthorizationServer(deps: AuthorizationServerDependencies)
     const { params } = ctx.oidc
     if (params['grant_type'] !== 'client_credentials') return factory.lifetimesOf(ctx).accessSeconds
     const facts = await clients.facts(clientId)
-    if (facts?.agentId !== agentId || facts.tenantId === undefined)
+    if (facts?.agentId !== agentId || facts.lifetimes === undefined)
       throw new errors.InvalidTarget('the resource is not one of this client')
     const { scope } = params
     const asked = typeof scope === 'string' ? scope : ''
     const scopes = grantableScopes(asked)
     if (scopes === undefined) throw new errors.InvalidScope('none of the requested scopes can be granted', asked)
     params['scope'] = scopes.join(' ')
-    return (await lifetimesIn(deps.appDb, facts.tenantId)).accessSeconds
+    return facts.lifetimes.accessSeconds
   }
 
   const callback = provider.callback()

@@ -674,5 +674,14 @@ describe('a manual client', () => {
       refresh_token: 'x',
     })
     expect(answer).toMatchObject({ status: 401, body: { error: 'invalid_client' } })
+    await world.audit.drain()
+    const records = await sql(
+      `SELECT action, actor_kind, sealed IS NOT NULL AS sealed FROM audit_record WHERE target_id = $1 ORDER BY occurred_at`,
+      made.id,
+    )
+    expect(records).toEqual([
+      { action: 'client.created', actor_kind: 'person', sealed: true },
+      { action: 'client.revoked', actor_kind: 'person', sealed: true },
+    ])
   })
 })

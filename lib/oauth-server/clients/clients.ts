@@ -28,6 +28,7 @@ import { checkPermission } from '../../tenancy/permission'
 import type { MemberPrincipal } from '../../tenancy/principal'
 import { SESSION_SCOPES } from '../../policy/decide'
 import type { OauthLimits } from '../limits'
+import { lifetimesOf, type Lifetimes, type LifetimesRow } from '../lifetimes'
 import { createClientDocuments, isDocumentId } from './document'
 import { clientDigest, displayText, normaliseClient, type ClientSource, type ClientWire } from './normalise'
 
@@ -58,6 +59,8 @@ export interface ClientFacts {
   readonly tenantId: TenantId | undefined
   readonly agentId: AgentId | undefined
   readonly agentSessionId: AgentSessionId | undefined
+  /** Of a manual client's workspace. */
+  readonly lifetimes: Lifetimes | undefined
 }
 
 export type Registration =
@@ -166,7 +169,7 @@ export function createOauthClients(deps: ClientDependencies): OauthClients {
 
   // A token request asks for its client several times. What is a moment old is enough: a client that was revoked
   // elsewhere has no session left, so what it gets meanwhile opens nothing.
-  const live = new FreshCache<{ readonly row: ClientRow | undefined }>({
+  const live = new FreshCache<{ readonly row: (ClientRow & LifetimesRow) | undefined }>({
     maxEntries: 5_000,
     maxAgeMs: 1_500,
     refreshAfterMs: 1_000,
@@ -174,11 +177,12 @@ export function createOauthClients(deps: ClientDependencies): OauthClients {
   })
   const noted = new LRUCache<string, true>({ max: 5_000, ttl: NOTE_EVERY_MS })
 
-  async function liveRow(clientId: string): Promise<ClientRow | undefined> {
+  async function liveRow(clientId: string): Promise<(ClientRow & LifetimesRow) | undefined> {
     if (!isId('oauthClient', clientId)) return undefined
     const { row } = await live.get(clientId, async () => {
-      const [found] = await global.$queryRaw<ClientRow[]>`
-        SELECT c.* FROM oauth_client c LEFT JOIN person p ON p.id = c.person_id
+      const [found] = await global.$queryRaw<(ClientRow & LifetimesRow)[]>`
+        SELECT c.*, f.* FROM oauth_client c LEFT JOIN person p ON p.id = c.person_id
+          LEFT JOIN LATERAL oauth_lifetimes(c.tenant_id) f ON true
          WHERE c.id = ${clientId} AND c.expires_at > now() AND c.revoked_at IS NULL AND p.disabled_at IS NULL`
       return { row: found }
     })
@@ -198,6 +202,7 @@ export function createOauthClients(deps: ClientDependencies): OauthClients {
             tenantId: undefined,
             agentId: undefined,
             agentSessionId: undefined,
+            lifetimes: undefined,
           }
     }
     const row = await liveRow(clientId)
@@ -209,6 +214,7 @@ export function createOauthClients(deps: ClientDependencies): OauthClients {
       tenantId: row.tenant_id === null ? undefined : brand<'tenant'>(row.tenant_id),
       agentId: row.agent_id === null ? undefined : brand<'agent'>(row.agent_id),
       agentSessionId: row.agent_session_id === null ? undefined : brand<'agentSession'>(row.agent_session_id),
+      lifetimes: row.tenant_id === null ? undefined : lifetimesOf(row),
     }
   }
 
