@@ -28,6 +28,7 @@ const homes = {
   pino: '^lib/log\\.ts$',
   'prom-client': '^lib/metrics\\.ts$',
   emulate: '^sandbox/',
+  aws4fetch: '^lib/audit/',
   '@aws-sdk': '^lib/vault/kek/aws-kms\\.ts$',
 }
 

@@ -164,6 +164,16 @@ export const environmentSchema = z.object({
   SELF_SERVICE_SIGN_UP: flag.default(false),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   METRICS_PORT: port.optional(),
+  AUDIT_CHECKPOINT_SECONDS: z.coerce.number().int().min(5).max(86_400).default(60),
+  AUDIT_CHECKPOINT_S3_URL: url(['https:', 'http:']).optional(),
+  AUDIT_CHECKPOINT_S3_REGION: z
+    .string()
+    .regex(/^[a-z0-9-]{1,40}$/, 'must be a region such as eu-central-1')
+    .default('us-east-1'),
+  AUDIT_CHECKPOINT_S3_ACCESS_KEY_ID: z.string().min(1).optional(),
+  AUDIT_CHECKPOINT_S3_SECRET_ACCESS_KEY: secret.optional(),
+  AUDIT_CHECKPOINT_WEBHOOK_URL: url(['https:', 'http:']).optional(),
+  AUDIT_CHECKPOINT_WEBHOOK_SECRET: secret.optional(),
   PORTCULLIS_URL: url(['https:', 'http:']).optional(),
   PORTCULLIS_API_KEY: secret.optional(),
 })
@@ -226,6 +236,17 @@ export interface Config {
   readonly sandbox: boolean
   readonly logLevel: string
   readonly metricsPort: number | undefined
+  /** Where signed checkpoints of the audit chains are told beside the data folder, and how often at most. */
+  readonly auditCheckpoints: {
+    readonly everySeconds: number
+    readonly s3?: {
+      readonly url: string
+      readonly region: string
+      readonly accessKeyId: string
+      readonly secretAccessKey: Secret
+    }
+    readonly webhook?: { readonly url: string; readonly secret: Secret }
+  }
   readonly remote: { readonly url: string; readonly apiKey: Secret } | undefined
 }
 
@@ -273,6 +294,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   }
   const dataDir = path.resolve(e.PORTCULLIS_DATA_DIR)
   const kek = kekOf(e, dataDir, problems)
+  const auditCheckpoints = checkpointsOf(e, problems)
   if (problems.length > 0) throw invalid(problems)
 
   return Object.freeze({
@@ -308,11 +330,44 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     sandbox: sandboxAllow.length > 0 || e.SANDBOX_LABEL,
     logLevel: e.LOG_LEVEL,
     metricsPort: e.METRICS_PORT,
+    auditCheckpoints,
     remote:
       e.PORTCULLIS_URL !== undefined && e.PORTCULLIS_API_KEY !== undefined
         ? { url: e.PORTCULLIS_URL, apiKey: e.PORTCULLIS_API_KEY }
         : undefined,
   })
+}
+
+function checkpointsOf(e: z.infer<typeof environmentSchema>, problems: string[]): Config['auditCheckpoints'] {
+  const [s3, accessKeyId, secretAccessKey] = [
+    e.AUDIT_CHECKPOINT_S3_URL,
+    e.AUDIT_CHECKPOINT_S3_ACCESS_KEY_ID,
+    e.AUDIT_CHECKPOINT_S3_SECRET_ACCESS_KEY,
+  ]
+  const [webhook, webhookSecret] = [e.AUDIT_CHECKPOINT_WEBHOOK_URL, e.AUDIT_CHECKPOINT_WEBHOOK_SECRET]
+  for (const name of ['AUDIT_CHECKPOINT_S3_URL', 'AUDIT_CHECKPOINT_WEBHOOK_URL'] as const) {
+    const value = e[name] === undefined ? undefined : new URL(e[name])
+    if (value?.protocol === 'http:' && !isLoopbackHost(value.hostname))
+      problems.push(`${name}: must be https unless it is on this machine`)
+  }
+  if (s3 !== undefined && new URL(s3).pathname.length < 2)
+    problems.push('AUDIT_CHECKPOINT_S3_URL: must have the bucket as its path')
+  const given = [s3, accessKeyId, secretAccessKey].filter((value) => value !== undefined).length
+  if (given !== 0 && given !== 3)
+    problems.push(
+      'AUDIT_CHECKPOINT_S3_URL, AUDIT_CHECKPOINT_S3_ACCESS_KEY_ID, AUDIT_CHECKPOINT_S3_SECRET_ACCESS_KEY: set all or none',
+    )
+  if ((webhook === undefined) !== (webhookSecret === undefined))
+    problems.push('AUDIT_CHECKPOINT_WEBHOOK_URL, AUDIT_CHECKPOINT_WEBHOOK_SECRET: set both or neither')
+  if (webhookSecret !== undefined && !/^whsec_[A-Za-z0-9+/]{43}=$/.test(webhookSecret.reveal()))
+    problems.push('AUDIT_CHECKPOINT_WEBHOOK_SECRET: must be whsec_ and 32 bytes in base64')
+  return {
+    everySeconds: e.AUDIT_CHECKPOINT_SECONDS,
+    ...(s3 === undefined || accessKeyId === undefined || secretAccessKey === undefined
+      ? {}
+      : { s3: { url: s3, region: e.AUDIT_CHECKPOINT_S3_REGION, accessKeyId, secretAccessKey } }),
+    ...(webhook === undefined || webhookSecret === undefined ? {} : { webhook: { url: webhook, secret: webhookSecret } }),
+  }
 }
 
 const KMS_KEY_ARN = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]{1,64}$/

@@ -38,6 +38,8 @@ const CATALOGUE = {
   'vault.key_unavailable': { status: 503, retry: 'later' },
   'vault.wrong_key': { status: 503, retry: 'never' },
   'audit.unavailable': { status: 503, retry: 'later' },
+  'audit.tampered': { status: 500, retry: 'never' },
+  'audit.unverifiable': { status: 503, retry: 'later' },
   'service.unavailable': { status: 503, retry: 'later' },
   'config.invalid': { status: 500, retry: 'never' },
   internal: { status: 500, retry: 'never' },

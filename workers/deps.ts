@@ -15,10 +15,12 @@ import { createWebhookSender } from '@/lib/notifications/webhook-sender'
 import { brand } from '@/lib/ids'
 import { createQueue, type JobQueue } from '@/lib/queue/queue'
 import type { JobHandlers } from '@/lib/queue/workers'
+import { createAuditChain, type AuditChain } from '@/wiring/audit-chain'
 import { createConnectionFlows } from '@/wiring/connections'
 import type { Core } from '@/wiring/core'
 import { webhookKeys } from '@/wiring/notifications'
 
+import { createChainAudit } from './chain-audit'
 import { createDrainAudit } from './drain-audit'
 import { createReconcileCalls } from './reconcile-calls'
 import { createRefreshDue } from './refresh-due'
@@ -42,6 +44,7 @@ export function createWorkerDeps(core: Core): WorkerDeps {
   const digests = createDigests({ appDb })
   const retention = createRetention({ appDb, log })
   const refreshDue = createRefreshDue(core)
+  const chain = openOnce(() => createAuditChain(core))
 
   /** What needs no credential. Runs without keys too. */
   const always: JobHandlers = {
@@ -56,11 +59,13 @@ export function createWorkerDeps(core: Core): WorkerDeps {
       for (const mailId of await digests.queueDue()) await queue.enqueue('sendMail', { mailId })
     }),
     drainAudit: singly(createDrainAudit({ audit, log })),
+    chainAudit: singly(createChainAudit({ chain: chain.open, clock, log })),
     reconcileCalls: singly(
       createReconcileCalls({ audit, clock, checks: (options) => reconcileChecks({ appDb, audit, log }, options) }),
     ),
     retention: singly(async () => {
       await retention()
+      await (await chain.open()).removeOld()
     }),
   }
 
@@ -71,6 +76,7 @@ export function createWorkerDeps(core: Core): WorkerDeps {
     close: async () => {
       mailer.close()
       await queue.close()
+      await chain.close()
     },
   }
 }
@@ -136,6 +142,23 @@ function createWorkerMailer({ appDb, config, log }: Core): Mailer {
           },
         })
   return createMailer({ appDb, transport, publicUrl: config.publicUrl, log })
+}
+
+/** Opened by the first job that needs it; what fails, such as a key that cannot be read, is tried again by the next. */
+function openOnce(create: () => Promise<AuditChain>) {
+  let opened: Promise<AuditChain> | undefined
+  return {
+    open: (): Promise<AuditChain> => {
+      const opening = (opened ??= create())
+      opening.catch(() => {
+        if (opened === opening) opened = undefined
+      })
+      return opening
+    },
+    close: async (): Promise<void> => {
+      await (await opened?.catch(() => undefined))?.close()
+    },
+  }
 }
 
 /** A scan that takes longer than its interval is not run beside itself. */

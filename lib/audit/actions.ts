@@ -76,6 +76,8 @@ export const ACTIONS = {
 
   'audit.exported': { title: 'Records were exported' },
   'audit.arguments_read': { title: 'The arguments of a call were read' },
+  'audit.person_erased': { title: 'A person was erased from the records', always: true },
+  'audit.retention_changed': { title: 'How long records are kept was changed' },
   'audit.unreadable_record': { title: 'A record under way could not be read', always: true },
 
   'provider_app.paused': { title: 'A provider refused our app, and its refreshes were paused', always: true },

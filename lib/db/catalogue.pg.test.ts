@@ -38,7 +38,12 @@ const TENANT_TABLES = [
   'agent_session',
   'api_key',
   'audit_arguments',
+  'audit_checkpoint',
+  'audit_cut',
+  'audit_erasure',
+  'audit_head',
   'audit_identity',
+  'audit_link',
   'audit_outbox',
   'audit_record',
   'connect_attempt',
@@ -55,13 +60,22 @@ const TENANT_TABLES = [
   'webhook_event',
 ]
 
+/** Written in their own ways, listed below; nobody changes what is there. */
+const APPEND_ONLY = ['audit_checkpoint', 'audit_cut', 'audit_erasure', 'audit_head', 'audit_link', 'audit_record']
+
 const APP: Expected = {
   tenantTables: TENANT_TABLES,
   globalTables: GLOBAL_TABLES,
   guardedGlobalTables: ['person', 'person_password', 'ui_preference', 'web_session'],
   tenantRoles: ['portcullis_app', 'portcullis_web'],
   writes: [
-    ...all('portcullis_app', [...GLOBAL_TABLES, ...TENANT_TABLES.filter((table) => table !== 'audit_record')]),
+    ...all('portcullis_app', [...GLOBAL_TABLES, ...TENANT_TABLES.filter((table) => !APPEND_ONLY.includes(table))]),
+    'portcullis_app: public.audit_checkpoint INSERT',
+    'portcullis_app: public.audit_checkpoint UPDATE',
+    'portcullis_app: public.audit_cut INSERT',
+    'portcullis_app: public.audit_head INSERT',
+    'portcullis_app: public.audit_head UPDATE',
+    'portcullis_app: public.audit_link INSERT',
     'portcullis_app: public.audit_record INSERT',
     // To lock the rows that forbid a call; their policies let no changed row through.
     'portcullis_resolver: public.agent UPDATE (last_used_at)',
@@ -71,6 +85,12 @@ const APP: Expected = {
     // The trail, and the ticket.
     'portcullis_resolver: public.audit_arguments INSERT',
     'portcullis_resolver: public.audit_record INSERT',
+    // What a workspace keeps no longer, and free fields of people who were erased; policies keep it to that.
+    'portcullis_resolver: public.audit_erasure DELETE',
+    'portcullis_resolver: public.audit_erasure INSERT',
+    'portcullis_resolver: public.audit_link DELETE',
+    'portcullis_resolver: public.audit_record DELETE',
+    'portcullis_resolver: public.audit_record UPDATE (sealed)',
     'portcullis_resolver: public.web_session UPDATE (status, activated_at, last_used_at)',
     // How a person likes the pages to look: all that the pages may write.
     'portcullis_web: public.ui_preference INSERT',
@@ -92,6 +112,12 @@ const APP: Expected = {
       'agent_session_tenants_of',
       'agent_tenant_of_member',
       'api_key_by_hash',
+      'audit_chain_tenants',
+      'audit_delete_cut',
+      'audit_erase_fields',
+      'audit_retention_tenants',
+      'audit_unlinked_tenants',
+      'audit_untold_tenants',
       'connect_attempt_by_hash',
       'connection_floor',
       'connections_by_subject',

@@ -43,6 +43,8 @@ export const JOBS = {
   sweepConnections: scan(60_000),
   drainAudit: scan(5_000),
   reconcileCalls: scan(30_000),
+  /** Links of the audit chain, and what is told outside about it. */
+  chainAudit: scan(5_000),
   /** Episodes of trouble, and the mails that tell of them. */
   tellPeople: scan(10_000),
   findWebhooks: scan(10_000),
