@@ -54,7 +54,12 @@ export function createConnectRoutes(deps: ConnectRouteDependencies): RouteFamily
     checkSameOrigin(request.raw, publicUrl)
     const { cookie } = request.raw.headers
     // Only a browser can come back, so only a person's session starts: never an API key.
-    const principal = await authenticator.member({ cookie, authorization: undefined, network: request.network })
+    const principal = await authenticator.member({
+      cookie,
+      authorization: undefined,
+      network: request.network,
+      address: request.clientAddress,
+    })
     const browser = browserOf(request)
     if (principal?.kind !== 'person' || browser === undefined)
       throw new AppError('auth.unauthenticated', 'Sign in to connect an account.')

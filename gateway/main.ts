@@ -23,6 +23,7 @@ import { createConnectRoutes } from './connect'
 import { createGatewayDeps, type GatewayDeps } from './deps'
 import type { Readiness } from './health'
 import type { RouteFamily } from './http'
+import { createLeakedKeyHandler } from './leaked-keys'
 import { createMcpRoutes, createMcpRuntime, type McpRuntime } from './mcp'
 import { openOauth } from './oauth'
 import { createWebProxy } from './proxy'
@@ -97,7 +98,9 @@ function routeFamilies(deps: GatewayDeps, mcp: McpRuntime): RouteFamily[] {
           authorization: request.raw.headers.authorization,
           network: request.network,
         }),
+          address: request.clientAddress,
       isReady: () => core.notReady === undefined,
+      open: { '/api/v1/leaked-keys': createLeakedKeyHandler(deps.leakedKeys) },
       onRefused: (principal, routeId, code) =>
         core.audit.never(null, {
           tenantId: principal.tenantId,

@@ -31,6 +31,12 @@ const PREFIXES = {
   webhook: 'whk',
   delivery: 'dlv',
   doctorStep: 'dst',
+  auditExport: 'aex',
+  auditStream: 'ast',
+  signInConfig: 'sic',
+  signInAttempt: 'sia',
+  personIdentity: 'idn',
+  invitation: 'inv',
 } as const
 
 export type IdKind = keyof typeof PREFIXES

@@ -24,6 +24,8 @@ export interface Presented {
   /** Canonical client network. */
   readonly network: string
 }
+  /** The client's address, as far as proxies are to be believed. */
+  readonly address: string
 
 export interface Authenticator {
   /**
@@ -71,7 +73,7 @@ export function createAuthenticator(deps: {
     async member(request) {
       if (request.authorization !== undefined) {
         const bearer = BEARER.exec(request.authorization)?.[1]
-        const key = bearer === undefined ? undefined : await apiKeys.lookup(bearer)
+        const key = bearer === undefined ? undefined : await apiKeys.lookup(bearer, request.address)
         return key === undefined ? undefined : { kind: 'api_key', ...key, network: request.network }
       }
       const found = await session(request)

@@ -42,6 +42,7 @@ export const SECRET_PREFIX = {
   verifyEmail: 'pcv_',
   resetPassword: 'pcr_',
   signUp: 'pcu_',
+  invitation: 'pci_',
 } as const
 
 /** True for a prefix and 43 characters of base64url, and nothing else: what `newSecret` makes. */

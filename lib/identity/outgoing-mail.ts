@@ -17,6 +17,8 @@ export type MailKind =
   | 'password_changed'
   | 'email_changed'
   | 'notice'
+  /** Names the invitation; its secret is made when it is sent. */
+  | 'invitation'
   /** What happened to somebody's connections: found by the mail's own id when it is sent. */
   | 'connections'
 

@@ -12,6 +12,7 @@ import { z } from 'zod'
 import type { AppDb } from '../db/app-db'
 import { findEmailAddress } from '../identity/email-address'
 import { mintLink } from '../identity/email-tokens'
+import { INVITATION_PATH, mintInvitation } from '../identity/invitation-link'
 import { brand, isId, type Id, type TenantId } from '../ids'
 import type { Log } from '../log'
 import { contentOf, renderMail, type MailFacts } from './templates'
@@ -121,6 +122,7 @@ const delaySeconds = (attempts: number) => Math.min(MAX_DELAY_SECONDS, FIRST_DEL
 const MAX_MAIL_ITEMS = 20
 
 const connections = z.object({ tenantId: z.string().refine((value) => isId('tenant', value)) })
+const invitation = connections.extend({ invitationId: z.string().refine((value) => isId('invitation', value)) })
 const emailChanged = z.object({ newEmail: z.string() })
 /** `path` is a page of ours; what a domain stores can never send people elsewhere. */
 const notice = z.object({
@@ -166,6 +168,15 @@ async function prepare(
       if (!data.success) return undefined
       const { title, body, label, path } = data.data
       return { to, facts: { kind: 'notice', name, title, body, label, url: new URL(path, publicUrl).href } }
+    }
+    case 'invitation': {
+      const data = invitation.safeParse(row.data)
+      if (!data.success) return undefined
+      const minted = await mintInvitation(appDb, brand<'tenant'>(data.data.tenantId), data.data.invitationId)
+      if (minted === undefined) return undefined
+      const url = `${publicUrl}${INVITATION_PATH}#${minted.secret.reveal()}`
+      const { workspace, inviter, role, days } = minted
+      return { to: minted.email, facts: { kind: 'invitation', workspace, inviter, role, days, url } }
     }
     case 'connections': {
       const data = connections.safeParse(row.data)

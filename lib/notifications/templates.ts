@@ -45,6 +45,15 @@ export type MailFacts =
       readonly label: string
       readonly url: string
     }
+  | {
+      readonly kind: 'invitation'
+      readonly workspace: string
+      /** Empty when the operator invites. */
+      readonly inviter: string
+      readonly role: string
+      readonly days: number
+      readonly url: string
+    }
   /** What happened to the person's connections since the last mail, gathered. */
   | {
       readonly kind: 'connections'
@@ -71,6 +80,16 @@ export function contentOf(facts: MailFacts): MailContent {
         ],
         action: { label: 'Sign in', url: facts.url },
         footer: UNASKED,
+      }
+    case 'invitation':
+      return {
+        subject: `You are invited to ${facts.workspace} on ${PRODUCT}`,
+        paragraphs: [
+          'Hello,',
+          `${facts.inviter === '' ? 'You are invited' : `${facts.inviter} invites you`} to the workspace ${facts.workspace}, as ${facts.role === 'owner' || facts.role === 'admin' || facts.role === 'auditor' ? 'an' : 'a'} ${facts.role}. The link works once, for ${facts.days === 1 ? 'a day' : `${facts.days} days`}, and is for this address alone.`,
+        ],
+        action: { label: 'See the invitation', url: facts.url },
+        footer: 'If you do not know who this is from, you can leave it: nothing happens unless the invitation is accepted.',
       }
     case 'verify_email':
       return {

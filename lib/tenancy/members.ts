@@ -11,10 +11,12 @@ import type { AppDb, AppTx } from '../db/app-db'
 import { isUniqueViolation } from '../db/retry'
 import { AppError, notFound } from '../errors'
 import { brand, type PersonId, type TenantId } from '../ids'
+import { actingRole, checkReach, forbidden } from './acting'
 import type { RecordsEvents } from './events'
-import { checkPermission } from './permission'
+import { checkPermission, isPermitted } from './permission'
+import { holdQuota } from './quotas'
 import type { MemberPrincipal, Role } from './principal'
-import { parseRole, reaches } from './role'
+import { parseRole } from './role'
 
 export interface Member {
   readonly personId: PersonId
@@ -30,7 +32,7 @@ export interface Members {
   add(principal: MemberPrincipal, personId: PersonId, role: Role): Promise<Member>
   /** @throws AppError `resource.conflict` when the workspace would be left without an owner */
   changeRole(principal: MemberPrincipal, personId: PersonId, role: Role): Promise<Member>
-  /** Ends the membership, and what the person held through it: API keys and agent sessions. Oneself may always leave. */
+  /** Ends the membership, and what the person held or gave through it: API keys, agent sessions, shared accounts. Oneself may always leave. */
   remove(principal: MemberPrincipal, personId: PersonId): Promise<void>
 }
 
@@ -74,8 +76,10 @@ export function createMembers(deps: { readonly appDb: AppDb; readonly events: Re
 
     add: async (principal, personId, role) => {
       checkPermission(principal, 'member.manage')
-      checkReach(principal, role)
       return appDb.tenant(principal.tenantId, async (tx) => {
+        await lockOwners(tx, principal.tenantId)
+        checkReach(await managingRole(tx, principal), role)
+        await holdQuota(tx, principal.tenantId, 'members')
         if ((await tx.person.findUnique({ where: { id: personId } })) === null) throw notFound()
         try {
           await tx.membership.create({ data: { tenantId: principal.tenantId, personId, role } })
@@ -97,11 +101,12 @@ export function createMembers(deps: { readonly appDb: AppDb; readonly events: Re
 
     changeRole: async (principal, personId, role) => {
       checkPermission(principal, 'member.manage')
-      checkReach(principal, role)
       return appDb.tenant(principal.tenantId, async (tx) => {
         await lockOwners(tx, principal.tenantId)
+        const own = await managingRole(tx, principal)
+        checkReach(own, role)
         const member = await load(tx, principal.tenantId, personId)
-        checkReach(principal, member.role)
+        checkReach(own, member.role)
         if (member.role === role) return member
         if (member.role === 'owner') await checkAnotherOwner(tx, principal.tenantId, personId)
         await tx.membership.updateMany({ where: { tenantId: principal.tenantId, personId }, data: { role } })
@@ -121,18 +126,24 @@ export function createMembers(deps: { readonly appDb: AppDb; readonly events: Re
       if (!isSelf) checkPermission(principal, 'member.manage')
       return appDb.tenant(principal.tenantId, async (tx) => {
         await lockOwners(tx, principal.tenantId)
+        const own = isSelf ? undefined : await managingRole(tx, principal)
         const member = await load(tx, principal.tenantId, personId)
-        if (!isSelf) checkReach(principal, member.role)
+        if (own !== undefined) checkReach(own, member.role)
         if (member.role === 'owner') await checkAnotherOwner(tx, principal.tenantId, personId)
         await tx.membership.deleteMany({ where: { tenantId: principal.tenantId, personId } })
         const now = new Date()
         await tx.apiKey.updateMany({
           where: { tenantId: principal.tenantId, personId, revokedAt: null },
-          data: { revokedAt: now },
+          data: { revokedAt: now, revokedReason: 'member_removed' },
         })
         await tx.agentSession.updateMany({
           where: { tenantId: principal.tenantId, personId, endedAt: null },
           data: { endedAt: now, endedReason: 'member_removed' },
+        })
+        // An account that somebody shared was theirs to share.
+        await tx.connection.updateMany({
+          where: { tenantId: principal.tenantId, ownerPersonId: personId, sharing: 'workspace' },
+          data: { sharing: 'personal' },
         })
         await events.never(tx, {
           tenantId: principal.tenantId,
@@ -157,7 +168,9 @@ async function checkAnotherOwner(tx: AppTx, tenantId: TenantId, personId: Person
     throw new AppError('resource.conflict', 'A workspace needs an owner. Make somebody else an owner first.')
 }
 
-function checkReach(principal: MemberPrincipal, role: Role): void {
-  if (!reaches(principal.role, role))
-    throw new AppError('auth.forbidden', 'Your role in this workspace does not allow this.')
+/** The role by which they manage members now, which may be less than when they signed in. */
+async function managingRole(tx: AppTx, principal: MemberPrincipal): Promise<Role> {
+  const role = await actingRole(tx, principal)
+  if (!isPermitted(role, 'member.manage')) throw forbidden()
+  return role
 }

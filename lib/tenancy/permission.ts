@@ -17,12 +17,18 @@ export const PERMISSIONS = {
   'member.read': EVERYONE,
   /** Add, change, remove; never above one's own role. */
   'member.manage': ADMINS,
+  'invitation.read': ADMINS,
+  /** Never into a role above one's own. */
+  'invitation.create': ADMINS,
+  'invitation.revoke': ADMINS,
   'connection.read': EVERYONE,
   'connection.connect': MEMBERS,
   /** One's own; admins may test anybody's. It uses the credential. */
   'connection.test': MEMBERS,
   /** One's own; admins may disconnect anybody's. */
   'connection.disconnect': MEMBERS,
+  /** One's own, either way; admins may take back what anybody shared. */
+  'connection.share': MEMBERS,
   /** Within a week of a revocation that nobody asked for. */
   'connection.restore': ADMINS,
   'agent.read': EVERYONE,
@@ -47,6 +53,10 @@ export const PERMISSIONS = {
   'webhook.manage': ADMINS,
   'workspace.delete': OWNERS,
 } as const satisfies Record<string, readonly Role[]>
+  /** How the workspace’s people sign in: its issuer and its domains. */
+  'sign_in.manage': ADMINS,
+  /** Another one, of one's own. */
+  'workspace.create': MEMBERS,
 
 export type Permission = keyof typeof PERMISSIONS
 
@@ -54,8 +64,14 @@ export function isPermitted(role: Role, permission: Permission): boolean {
   return PERMISSIONS[permission].includes(role) // widened: the tuple's type names only its own roles
 }
 
-/** @throws AppError `auth.forbidden` when the principal's role may not do this. */
+export function isPermission(value: string): value is Permission {
+  return Object.hasOwn(PERMISSIONS, value)
+}
+
+/** @throws AppError `auth.forbidden` when the principal's role, or what their key is for, does not include this. */
 export function checkPermission(principal: MemberPrincipal, permission: Permission): void {
   if (!isPermitted(principal.role, permission))
     throw new AppError('auth.forbidden', 'Your role in this workspace does not allow this.')
 }
+  if (principal.kind === 'api_key' && principal.scopes !== null && !principal.scopes.includes(permission))
+    throw new AppError('auth.forbidden', `This API key is not for that: it lacks the scope ${permission}.`)

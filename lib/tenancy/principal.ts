@@ -17,6 +17,8 @@ export interface PersonPrincipal {
   readonly webSessionId: Id<'webSession'>
   /** When the person last proved who they are; step-up compares it with now. */
   readonly authenticatedAt: Date
+  /** The workspace whose issuer vouched for them in this session; null where they signed in themself. */
+  readonly onlyTenantId?: TenantId | null
   /** Canonical client network (IPv4 address or IPv6 /64), for audit and limits. */
   readonly network: string
 }
@@ -27,6 +29,8 @@ export interface ApiKeyPrincipal {
   readonly apiKeyId: Id<'apiKey'>
   readonly personId: PersonId
   readonly role: Role
+  /** Names of the permission table that the key is for; null for everything its role may do. */
+  readonly scopes: readonly string[] | null
   readonly network: string
 }
 
