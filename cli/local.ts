@@ -39,6 +39,8 @@ const newKey = z.strictObject({
   role,
   expiresInDays: z.number().int().min(1).max(365),
   user: z.string().optional(),
+  scopes: z.array(z.string().max(64)).min(1).max(100).optional(),
+  ipRanges: z.array(z.string().max(64)).max(20).optional(),
 })
 
 /**
@@ -91,6 +93,8 @@ export function connectLocal(given: Config, tenant: string | undefined): Api {
         name: input.name,
         role: input.role,
         days: input.expiresInDays,
+        scopes: input.scopes,
+        ipRanges: input.ipRanges,
         personId,
       })
       return { ...key, apiKey: secret.reveal() }

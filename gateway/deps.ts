@@ -12,6 +12,9 @@ import { signInCookies, type SignInCookies } from '@/lib/identity/cookies'
 import { createCredentials, type Credentials } from '@/lib/identity/credentials'
 import { createSignInLimits } from '@/lib/identity/limits'
 import { createPasswords } from '@/lib/identity/password'
+import { parseDisplayName } from '@/lib/identity/display-name'
+import { createInvitations, type Invitations } from '@/lib/identity/invitations'
+import { createLeakedKeys, type LeakedKeys } from '@/lib/identity/leaked-keys'
 import { createPeople, type People } from '@/lib/identity/people'
 import { createWebSessions, type WebSessions } from '@/lib/identity/sessions'
 import { createSignIn, type SignIn } from '@/lib/identity/sign-in'
@@ -36,6 +39,7 @@ import { createToolRegistry, type ToolRegistry } from '@/lib/tools/registry'
 import { createConnectionFlows } from '@/wiring/connections'
 import type { Core } from '@/wiring/core'
 import { webhookKeys } from '@/wiring/notifications'
+import { createWorkspaces, type Workspaces } from '@/lib/tenancy/workspaces'
 
 export interface GatewayDeps {
   readonly core: Core
@@ -49,9 +53,12 @@ export interface GatewayDeps {
   readonly members: Members
   readonly signIn: SignIn
   readonly signUp: SignUp
+  readonly leakedKeys: LeakedKeys
   readonly personCredentials: Credentials
   readonly agents: Agents
   readonly agentSessions: AgentSessions
+  readonly invitations: Invitations
+  readonly workspaces: Workspaces
   readonly oauthClients: OauthClients
   readonly oauthLimits: OauthLimits
   readonly registry: ToolRegistry
@@ -107,6 +114,9 @@ export function createGatewayDeps(core: Core): GatewayDeps {
       selfServiceSignUp: config.selfServiceSignUp,
     }),
     personCredentials: createCredentials(identity),
+    invitations: createInvitations(identity),
+    workspaces: createWorkspaces({ appDb, events: audit, parseName: parseDisplayName }),
+    leakedKeys: createLeakedKeys({ appDb, store: limitStore, events: audit, announceMail: identity.announceMail }),
     agents: createAgents({
       appDb,
       audit,

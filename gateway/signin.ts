@@ -23,13 +23,18 @@ import {
   type SignInCookies,
 } from '@/lib/identity/cookies'
 import type { Credentials } from '@/lib/identity/credentials'
+import type { Invitations } from '@/lib/identity/invitations'
+import type { People } from '@/lib/identity/people'
 import { safeReturnPath } from '@/lib/identity/return-path'
 import type { SignIn } from '@/lib/identity/sign-in'
 import type { SignUp } from '@/lib/identity/sign-up'
 import type { Ticket, Visitor } from '@/lib/identity/visitor'
 import { hashSecret, newSecret } from '@/lib/ids'
 
+import type { Workspaces } from '@/lib/tenancy/workspaces'
 import {
+import { invitationHandlers } from './signin-invitation'
+import { workspaceHandlers } from './signin-workspace'
   checkSameOrigin,
   readCookie,
   readJson,
@@ -48,6 +53,9 @@ export interface SignInRouteDependencies {
   readonly credentials: Credentials
   readonly authenticator: Authenticator
   /** Counts and samples what nobody known was refused. */
+  readonly invitations: Invitations
+  readonly workspaces: Workspaces
+  readonly people: People
   readonly noise?: Pick<Noise, 'count'>
   /** Where mails lie when there is no mail server. Told to whoever asks for one, so given on loopback alone. */
   readonly mailFolder?: string
@@ -119,6 +127,9 @@ export function createSignInRoutes(deps: SignInRouteDependencies): RouteFamily {
       await signIn.askForMagicLink(body.email, visitorOf(request, response))
       accepted(response)
     },
+    ...workspaceHandlers({ workspaces: deps.workspaces, sessionOf }),
+    ...invitationHandlers({ ...deps, visitorOf, sessionOf, admit, accepted }),
+
 
     '/signin/magic-link/confirm': async (request, response) => {
       const body = await readJson(request, z.strictObject({ secret, next }))

@@ -4,6 +4,15 @@ import type { Register } from '../run'
 
 const issued = z.object({ id: z.string(), name: z.string(), apiKey: z.string(), expiresAt: z.string() })
 
+interface KeyOptions {
+  readonly name: string
+  readonly role: string
+  readonly user?: string
+  readonly expiresInDays: string
+  readonly scope?: string[]
+  readonly from?: string[]
+}
+
 export const apiKeyCommands: Register = (program, run) => {
   program
     .command('api-key')
@@ -14,7 +23,9 @@ export const apiKeyCommands: Register = (program, run) => {
     .option('--role <role>', 'owner, admin, member or auditor; never more than the person has', 'member')
     .option('--user <email>', 'whose key it is (local only; default: the first owner of the workspace)')
     .option('--expires-in-days <days>', 'at most 365', '90')
-    .action((options: { name: string; role: string; user?: string; expiresInDays: string }) =>
+    .option('--scope <permission...>', 'what it is for, for example connection.read; default: all its role may do')
+    .option('--from <range...>', 'where it may be used from, as CIDR ranges; default: everywhere')
+    .action((options: KeyOptions) =>
       run(async (api, output) => {
         const made = issued.parse(
           await api.call('api_key.create', {
@@ -23,6 +34,8 @@ export const apiKeyCommands: Register = (program, run) => {
               role: options.role,
               expiresInDays: Number(options.expiresInDays),
               ...(options.user === undefined ? {} : { user: options.user }),
+              ...(options.scope === undefined ? {} : { scopes: options.scope }),
+              ...(options.from === undefined ? {} : { ipRanges: options.from }),
             },
           }),
         )

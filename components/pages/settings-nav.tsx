@@ -1,13 +1,14 @@
 import { TabNav } from '@/components/ui/tab-nav'
 
-export function SettingsNav({ current }: { current: 'workspace' | 'account' }) {
+const tabs = [
+  ['workspace', '/settings', 'Workspace'],
+  ['people', '/settings/people', 'People'],
+  ['api-keys', '/settings/api-keys', 'API keys'],
+  ['account', '/settings/account', 'Your account'],
+] as const
+
+export function SettingsNav({ current }: { current: (typeof tabs)[number][0] }) {
   return (
-    <TabNav
-      label="Settings"
-      tabs={[
-        { href: '/settings', label: 'Workspace', isCurrent: current === 'workspace' },
-        { href: '/settings/account', label: 'Your account', isCurrent: current === 'account' },
-      ]}
-    />
+    <TabNav label="Settings" tabs={tabs.map(([name, href, label]) => ({ href, label, isCurrent: name === current }))} />
   )
 }

@@ -32,6 +32,7 @@ const apiKey = (role: MemberPrincipal['role'] = 'owner'): MemberPrincipal => ({
   apiKeyId: brand('key_a'),
   personId: brand('per_a'),
   role: role,
+  scopes: null,
   network: '127.0.0.1',
 })
 

@@ -15,6 +15,7 @@ import { catalogueRoutes } from './v1/catalogue'
 import { connectionRoutes } from './v1/connections'
 import { doctorRoutes } from './v1/doctor'
 import { notificationRoutes, type MailPath } from './v1/notifications'
+import { invitationRoutes } from './v1/invitations'
 import { oauthClientRoutes } from './v1/oauth-clients'
 import { profileRoutes } from './v1/profiles'
 import { sessionRoutes } from './v1/sessions'
@@ -28,6 +29,8 @@ export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
     ...workspaceRoutes(deps),
     ...catalogueRoutes({ providers: core.providers, tools: deps.registry.tools.map(({ tool }) => tool), publicUrl }),
     ...connectionRoutes({
+    ...signInRoutes(deps),
+    ...invitationRoutes({ ...deps, publicUrl }),
       connections: deps.connections,
       check: deps.checkConnection,
       providers: core.providers,

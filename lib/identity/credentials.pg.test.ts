@@ -256,7 +256,12 @@ describe('API keys', () => {
       network: '192.0.2.1',
     }
   })
-  const present = (secret: string) => ({ cookie: undefined, authorization: `Bearer ${secret}`, network: '192.0.2.1' })
+  const present = (secret: string, address = '192.0.2.1') => ({
+    cookie: undefined,
+    authorization: `Bearer ${secret}`,
+    network: address,
+    address,
+  })
 
   it('act in one workspace until they expire or are revoked, and the row holds no part of the secret but four characters', async () => {
     const { key, secret } = await id.apiKeys.create(owner, { name: 'CI', role: 'admin', days: 30 })
@@ -289,7 +294,7 @@ describe('API keys', () => {
 
   it('cannot make keys, and a foreign key is as missing as no key', async () => {
     const { key } = await id.apiKeys.create(owner, { name: 'Foreign', role: 'member', days: 30 })
-    const program = { ...owner, kind: 'api_key', apiKeyId: key.id } as const
+    const program = { ...owner, kind: 'api_key', apiKeyId: key.id, scopes: null } as const
     await expect(id.apiKeys.create(program, { name: 'x', role: 'member', days: 1 })).rejects.toMatchObject({
       code: 'auth.forbidden',
     })
@@ -318,6 +323,7 @@ describe('a workspace', () => {
         cookie: `next-auth.session-token=${secret}`,
         authorization: undefined,
         network: 'x',
+        address: 'x',
       })
     expect(await me()).toMatchObject({ tenantId: one.tenantId, role: 'owner' })
     expect(await id.authenticator.chooseTenant(session, foreign.tenantId)).toBe(false)
@@ -392,9 +398,9 @@ describe('a workspace', () => {
     )
     const session = await agentSession(tenantId, member.id)
     await id.members.remove(owner, member.id)
-    expect(await id.apiKeys.lookup(secret.reveal())).toBeUndefined()
+    expect(await id.apiKeys.lookup(secret.reveal(), '192.0.2.1')).toBeUndefined()
     await id.members.add(owner, member.id, 'member')
-    expect(await id.apiKeys.lookup(secret.reveal())).toBeUndefined()
+    expect(await id.apiKeys.lookup(secret.reveal(), '192.0.2.1')).toBeUndefined()
     expect(await endedReason(session)).toBe('member_removed')
   })
 })

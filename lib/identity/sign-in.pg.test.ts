@@ -102,6 +102,7 @@ const asCookie = (secret: string, network = '192.0.2.9') => ({
   cookie: `next-auth.session-token=${secret}`,
   authorization: undefined,
   network,
+  address: network,
 })
 
 describe('signing in by password', () => {

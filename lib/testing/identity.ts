@@ -16,6 +16,8 @@ import { createApiKeys } from '@/lib/identity/api-keys'
 import { createAuthenticator } from '@/lib/identity/authenticate'
 import { signInCookies } from '@/lib/identity/cookies'
 import { createCredentials } from '@/lib/identity/credentials'
+import { parseDisplayName } from '@/lib/identity/display-name'
+import { createInvitations } from '@/lib/identity/invitations'
 import { createSignInLimits } from '@/lib/identity/limits'
 import { createPasswords } from '@/lib/identity/password'
 import { createPeople } from '@/lib/identity/people'
@@ -33,6 +35,7 @@ import { createMembers } from '@/lib/tenancy/members'
 import type { RecordsEvents } from '@/lib/tenancy/events'
 import { createTenants } from '@/lib/tenancy/tenants'
 
+import { createWorkspaces } from '@/lib/tenancy/workspaces'
 import type { TestDatabases } from './database'
 
 export interface SentMail extends RenderedMail {
@@ -137,6 +140,8 @@ export function createTestIdentity(
     members: createMembers({ appDb, events }),
     deliverAs: (result: DeliveryResult) => {
       answer = result
+    invitations: createInvitations(signInDeps),
+    workspaces: createWorkspaces({ appDb, events, parseName: parseDisplayName }),
     },
     /** Sends what is due and returns it. */
     async deliver(): Promise<SentMail[]> {

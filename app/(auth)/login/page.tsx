@@ -12,6 +12,7 @@ export const metadata: Metadata = { title: 'Sign in' }
 
 const NOTICES: Readonly<Record<string, string>> = {
   'password-changed': 'Your password is set. Sign in with it.',
+  joined: 'You are a member now. Sign in to see the workspace.',
   'email-confirmed': 'Your address is confirmed. Sign in to go on.',
 }
 const ASKED = 'An application asks for one of your agents. Sign in to see what it wants; nothing is given by that.'

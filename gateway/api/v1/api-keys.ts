@@ -10,11 +10,14 @@ const apiKey = z.object({
   personId: z.string(),
   name: z.string(),
   role: z.enum(['owner', 'admin', 'member', 'auditor']),
+  scopes: z.array(z.string()).readonly().nullable(),
+  ipRanges: z.array(z.string()).readonly(),
   prefix: z.string(),
   createdAt: time,
   expiresAt: time,
   lastUsedAt: time.nullable(),
   revokedAt: time.nullable(),
+  revokedReason: z.string().nullable(),
 })
 
 export function apiKeyRoutes({ apiKeys }: { readonly apiKeys: ApiKeys }): AnyRoute[] {
@@ -34,11 +37,16 @@ export function apiKeyRoutes({ apiKeys }: { readonly apiKeys: ApiKeys }): AnyRou
       path: '/api/v1/api-keys',
       summary: 'Makes an API key. It is in this answer and nowhere else.',
       permission: 'api_key.create',
+      stepUp: true,
       personOnly: true, // a key that could make keys would outlive its own revocation
       body: z.strictObject({
         name: z.string().min(1).max(80),
         role: z.enum(['owner', 'admin', 'member', 'auditor']).default('member'),
         expiresInDays: z.number().int().min(1).max(365).default(90),
+        /** Names of permissions; absent: everything that the role may do. */
+        scopes: z.array(z.string().max(64)).min(1).max(100).optional(),
+        /** CIDR ranges; absent: from everywhere. */
+        ipRanges: z.array(z.string().max(64)).max(20).optional(),
       }),
       response: apiKey.extend({ apiKey: z.string() }),
       status: 201,
@@ -47,6 +55,8 @@ export function apiKeyRoutes({ apiKeys }: { readonly apiKeys: ApiKeys }): AnyRou
           name: body.name,
           role: body.role,
           days: body.expiresInDays,
+          scopes: body.scopes,
+          ipRanges: body.ipRanges,
         })
         return { ...key, apiKey: secret.reveal() }
       },

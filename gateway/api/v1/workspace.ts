@@ -1,8 +1,10 @@
 import { z } from 'zod'
 
+import { AppError } from '@/lib/errors'
 import { brand } from '@/lib/ids'
 import type { Members } from '@/lib/tenancy/members'
 import { LIFETIME_BOUNDS, type Tenants } from '@/lib/tenancy/tenants'
+import type { Workspaces } from '@/lib/tenancy/workspaces'
 
 import { time } from '../fields'
 import { defineRoute, idParam, type AnyRoute } from '../route'
@@ -24,9 +26,11 @@ const member = z.object({ personId: z.string(), email: z.string(), name: z.strin
 export function workspaceRoutes({
   tenants,
   members,
+  workspaces,
 }: {
   readonly tenants: Tenants
   readonly members: Members
+  readonly workspaces: Workspaces
 }): AnyRoute[] {
   return [
     defineRoute({
@@ -65,6 +69,34 @@ export function workspaceRoutes({
       handle: ({ principal, body }) => tenants.update(principal, body),
     }),
     defineRoute({
+      id: 'workspace.create',
+      method: 'POST',
+      path: '/api/v1/workspaces',
+      summary: 'Makes another workspace, of which the person is the owner. Entering it is a step of its own.',
+      permission: 'workspace.create',
+      personOnly: true,
+      body: z.strictObject({ name: z.string().min(1).max(320) }),
+      response: z.object({ id: z.string() }),
+      status: 201,
+      handle: async ({ principal, body }) => {
+        if (principal.kind !== 'person') throw new AppError('auth.forbidden', 'Only a signed-in person may do this.')
+        return { id: await workspaces.create(principal, body.name) }
+      },
+    }),
+    defineRoute({
+      id: 'workspace.delete',
+      method: 'DELETE',
+      path: '/api/v1/workspace',
+      summary:
+        'Closes the workspace at once, and destroys it after seven days, until which an owner may take it back. `confirmation` is its name.',
+      permission: 'workspace.delete',
+      personOnly: true,
+      stepUp: true,
+      body: z.strictObject({ confirmation: z.string().min(1).max(320) }),
+      response: z.object({ id: z.string(), name: z.string(), purgeAt: time }),
+      handle: ({ principal, body }) => workspaces.remove(principal, body.confirmation),
+    }),
+    defineRoute({
       id: 'member.list',
       method: 'GET',
       path: '/api/v1/members',
@@ -79,6 +111,7 @@ export function workspaceRoutes({
       path: '/api/v1/members/{personId}',
       summary: 'Changes a member’s role, never above one’s own.',
       permission: 'member.manage',
+      stepUp: true,
       params: z.strictObject({ personId: idParam('person') }),
       body: z.strictObject({ role }),
       response: member,
