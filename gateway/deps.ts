@@ -10,11 +10,11 @@ import { createApiKeys, type ApiKeys } from '@/lib/identity/api-keys'
 import { createAuthenticator, type Authenticator } from '@/lib/identity/authenticate'
 import { signInCookies, type SignInCookies } from '@/lib/identity/cookies'
 import { createCredentials, type Credentials } from '@/lib/identity/credentials'
-import { createSignInLimits } from '@/lib/identity/limits'
-import { createPasswords } from '@/lib/identity/password'
 import { parseDisplayName } from '@/lib/identity/display-name'
 import { createInvitations, type Invitations } from '@/lib/identity/invitations'
 import { createLeakedKeys, type LeakedKeys } from '@/lib/identity/leaked-keys'
+import { createSignInLimits } from '@/lib/identity/limits'
+import { createPasswords } from '@/lib/identity/password'
 import { createPeople, type People } from '@/lib/identity/people'
 import { createWebSessions, type WebSessions } from '@/lib/identity/sessions'
 import { createSignIn, type SignIn } from '@/lib/identity/sign-in'
@@ -35,11 +35,11 @@ import { createAgentSessions, type AgentSessions } from '@/lib/tenancy/agent-ses
 import { createAgents, type Agents } from '@/lib/tenancy/agents'
 import { createMembers, type Members } from '@/lib/tenancy/members'
 import { createTenants, type Tenants } from '@/lib/tenancy/tenants'
+import { createWorkspaces, type Workspaces } from '@/lib/tenancy/workspaces'
 import { createToolRegistry, type ToolRegistry } from '@/lib/tools/registry'
 import { createConnectionFlows } from '@/wiring/connections'
 import type { Core } from '@/wiring/core'
 import { webhookKeys } from '@/wiring/notifications'
-import { createWorkspaces, type Workspaces } from '@/lib/tenancy/workspaces'
 
 export interface GatewayDeps {
   readonly core: Core
@@ -48,17 +48,17 @@ export interface GatewayDeps {
   readonly sessions: WebSessions
   readonly authenticator: Authenticator
   readonly apiKeys: ApiKeys
+  readonly leakedKeys: LeakedKeys
   readonly people: People
   readonly tenants: Tenants
   readonly members: Members
+  readonly invitations: Invitations
+  readonly workspaces: Workspaces
   readonly signIn: SignIn
   readonly signUp: SignUp
-  readonly leakedKeys: LeakedKeys
   readonly personCredentials: Credentials
   readonly agents: Agents
   readonly agentSessions: AgentSessions
-  readonly invitations: Invitations
-  readonly workspaces: Workspaces
   readonly oauthClients: OauthClients
   readonly oauthLimits: OauthLimits
   readonly registry: ToolRegistry
@@ -106,6 +106,9 @@ export function createGatewayDeps(core: Core): GatewayDeps {
     people: createPeople({ appDb, passwords }),
     tenants: createTenants({ appDb, events: audit }),
     members: createMembers({ appDb, events: audit }),
+    invitations: createInvitations(identity),
+    workspaces: createWorkspaces({ appDb, events: audit, parseName: parseDisplayName }),
+    leakedKeys: createLeakedKeys({ appDb, store: limitStore, events: audit, announceMail: identity.announceMail }),
     signIn: createSignIn(identity),
     signUp: createSignUp({
       ...identity,
@@ -114,9 +117,6 @@ export function createGatewayDeps(core: Core): GatewayDeps {
       selfServiceSignUp: config.selfServiceSignUp,
     }),
     personCredentials: createCredentials(identity),
-    invitations: createInvitations(identity),
-    workspaces: createWorkspaces({ appDb, events: audit, parseName: parseDisplayName }),
-    leakedKeys: createLeakedKeys({ appDb, store: limitStore, events: audit, announceMail: identity.announceMail }),
     agents: createAgents({
       appDb,
       audit,

@@ -97,10 +97,10 @@ function routeFamilies(deps: GatewayDeps, mcp: McpRuntime): RouteFamily[] {
           cookie: request.raw.headers.cookie,
           authorization: request.raw.headers.authorization,
           network: request.network,
-        }),
           address: request.clientAddress,
-      isReady: () => core.notReady === undefined,
+        }),
       open: { '/api/v1/leaked-keys': createLeakedKeyHandler(deps.leakedKeys) },
+      isReady: () => core.notReady === undefined,
       onRefused: (principal, routeId, code) =>
         core.audit.never(null, {
           tenantId: principal.tenantId,

@@ -304,9 +304,6 @@ describe('signing in through gateway and next-auth', () => {
   })
 })
 
-describe('a request that is not one of our pages', () => {
-  const paths = [
-    '/signin/password',
 describe('proving again who one is', () => {
   const signedIn = async () => {
     const visitor = newVisitor()
@@ -364,6 +361,9 @@ describe('proving again who one is', () => {
   })
 })
 
+describe('a request that is not one of our pages', () => {
+  const paths = [
+    '/signin/password',
     '/signin/magic-link',
     '/signin/magic-link/confirm',
     '/signin/setup',

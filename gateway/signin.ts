@@ -30,11 +30,11 @@ import type { SignIn } from '@/lib/identity/sign-in'
 import type { SignUp } from '@/lib/identity/sign-up'
 import type { Ticket, Visitor } from '@/lib/identity/visitor'
 import { hashSecret, newSecret } from '@/lib/ids'
-
 import type { Workspaces } from '@/lib/tenancy/workspaces'
-import {
+
 import { invitationHandlers } from './signin-invitation'
 import { workspaceHandlers } from './signin-workspace'
+import {
   checkSameOrigin,
   readCookie,
   readJson,
@@ -51,11 +51,11 @@ export interface SignInRouteDependencies {
   readonly signIn: SignIn
   readonly signUp: SignUp
   readonly credentials: Credentials
-  readonly authenticator: Authenticator
-  /** Counts and samples what nobody known was refused. */
   readonly invitations: Invitations
   readonly workspaces: Workspaces
   readonly people: People
+  readonly authenticator: Authenticator
+  /** Counts and samples what nobody known was refused. */
   readonly noise?: Pick<Noise, 'count'>
   /** Where mails lie when there is no mail server. Told to whoever asks for one, so given on loopback alone. */
   readonly mailFolder?: string
@@ -122,14 +122,14 @@ export function createSignInRoutes(deps: SignInRouteDependencies): RouteFamily {
       await admit(request, response, ticket, body.next)
     },
 
+    ...workspaceHandlers({ workspaces: deps.workspaces, sessionOf }),
+    ...invitationHandlers({ ...deps, visitorOf, sessionOf, admit, accepted }),
+
     '/signin/magic-link': async (request, response) => {
       const body = await readJson(request, emailOnly)
       await signIn.askForMagicLink(body.email, visitorOf(request, response))
       accepted(response)
     },
-    ...workspaceHandlers({ workspaces: deps.workspaces, sessionOf }),
-    ...invitationHandlers({ ...deps, visitorOf, sessionOf, admit, accepted }),
-
 
     '/signin/magic-link/confirm': async (request, response) => {
       const body = await readJson(request, z.strictObject({ secret, next }))

@@ -88,6 +88,8 @@ export interface ApiDependencies {
   readonly publicUrl: string
   /** Records that somebody known was refused. */
   readonly onRefused: (principal: MemberPrincipal, routeId: string, code: string) => Promise<void>
+  /** Whole paths that nobody has to be somebody for, by POST: each guards itself. */
+  readonly open?: Readonly<Record<string, RouteHandler>>
   /** False while credentials may not be opened: reads work, everything else answers 503. */
   readonly isReady: () => boolean
 }
@@ -104,11 +106,18 @@ export function createApi(routes: readonly AnyRoute[], document: unknown, deps: 
 
   return {
     prefixes: ['/api/v1/'],
-  /** Whole paths that nobody has to be somebody for, by POST: each guards itself. */
-  readonly open?: Readonly<Record<string, RouteHandler>>
     async handle(request, response) {
       if (request.url.pathname === '/api/v1/openapi.json' && request.method === 'GET') {
         sendJson(response, 200, document)
+        return
+      }
+      const open = Object.hasOwn(deps.open ?? {}, request.url.pathname) ? deps.open?.[request.url.pathname] : undefined
+      if (open !== undefined) {
+        if (request.method !== 'POST') {
+          response.setHeader('allow', 'POST')
+          throw new AppError('request.method_not_allowed', 'This path takes POST.')
+        }
+        await open(request, response)
         return
       }
       const principal = await deps.authenticate(request)
@@ -127,15 +136,6 @@ export function createApi(routes: readonly AnyRoute[], document: unknown, deps: 
       try {
         if (route.personOnly === true && principal.kind !== 'person')
           throw new AppError('auth.forbidden', 'Only a signed-in person may do this, not an API key.')
-      const open = Object.hasOwn(deps.open ?? {}, request.url.pathname) ? deps.open?.[request.url.pathname] : undefined
-      if (open !== undefined) {
-        if (request.method !== 'POST') {
-          response.setHeader('allow', 'POST')
-          throw new AppError('request.method_not_allowed', 'This path takes POST.')
-        }
-        await open(request, response)
-        return
-      }
         checkPermission(principal, route.permission)
         if (route.stepUp === true) requireRecent(principal)
         if (request.method !== 'GET' && !deps.isReady())

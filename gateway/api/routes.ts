@@ -14,8 +14,8 @@ import { apiKeyRoutes } from './v1/api-keys'
 import { catalogueRoutes } from './v1/catalogue'
 import { connectionRoutes } from './v1/connections'
 import { doctorRoutes } from './v1/doctor'
-import { notificationRoutes, type MailPath } from './v1/notifications'
 import { invitationRoutes } from './v1/invitations'
+import { notificationRoutes, type MailPath } from './v1/notifications'
 import { oauthClientRoutes } from './v1/oauth-clients'
 import { profileRoutes } from './v1/profiles'
 import { sessionRoutes } from './v1/sessions'
@@ -27,10 +27,10 @@ export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
   return [
     ...accountRoutes(deps),
     ...workspaceRoutes(deps),
-    ...catalogueRoutes({ providers: core.providers, tools: deps.registry.tools.map(({ tool }) => tool), publicUrl }),
-    ...connectionRoutes({
     ...signInRoutes(deps),
     ...invitationRoutes({ ...deps, publicUrl }),
+    ...catalogueRoutes({ providers: core.providers, tools: deps.registry.tools.map(({ tool }) => tool), publicUrl }),
+    ...connectionRoutes({
       connections: deps.connections,
       check: deps.checkConnection,
       providers: core.providers,

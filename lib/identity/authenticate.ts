@@ -23,9 +23,9 @@ export interface Presented {
   readonly authorization: string | undefined
   /** Canonical client network. */
   readonly network: string
-}
   /** The client's address, as far as proxies are to be believed. */
   readonly address: string
+}
 
 export interface Authenticator {
   /**

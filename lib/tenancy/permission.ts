@@ -51,12 +51,12 @@ export const PERMISSIONS = {
   'notification.read': EVERYONE,
   'webhook.read': ADMINS,
   'webhook.manage': ADMINS,
-  'workspace.delete': OWNERS,
-} as const satisfies Record<string, readonly Role[]>
   /** How the workspace’s people sign in: its issuer and its domains. */
   'sign_in.manage': ADMINS,
   /** Another one, of one's own. */
   'workspace.create': MEMBERS,
+  'workspace.delete': OWNERS,
+} as const satisfies Record<string, readonly Role[]>
 
 export type Permission = keyof typeof PERMISSIONS
 
@@ -72,6 +72,6 @@ export function isPermission(value: string): value is Permission {
 export function checkPermission(principal: MemberPrincipal, permission: Permission): void {
   if (!isPermitted(principal.role, permission))
     throw new AppError('auth.forbidden', 'Your role in this workspace does not allow this.')
-}
   if (principal.kind === 'api_key' && principal.scopes !== null && !principal.scopes.includes(permission))
     throw new AppError('auth.forbidden', `This API key is not for that: it lacks the scope ${permission}.`)
+}

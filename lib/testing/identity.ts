@@ -34,8 +34,8 @@ import type { DeliveryResult } from '@/lib/notifications/transport'
 import { createMembers } from '@/lib/tenancy/members'
 import type { RecordsEvents } from '@/lib/tenancy/events'
 import { createTenants } from '@/lib/tenancy/tenants'
-
 import { createWorkspaces } from '@/lib/tenancy/workspaces'
+
 import type { TestDatabases } from './database'
 
 export interface SentMail extends RenderedMail {
@@ -138,10 +138,10 @@ export function createTestIdentity(
     people: createPeople({ appDb, passwords }),
     tenants: createTenants({ appDb, events }),
     members: createMembers({ appDb, events }),
-    deliverAs: (result: DeliveryResult) => {
-      answer = result
     invitations: createInvitations(signInDeps),
     workspaces: createWorkspaces({ appDb, events, parseName: parseDisplayName }),
+    deliverAs: (result: DeliveryResult) => {
+      answer = result
     },
     /** Sends what is due and returns it. */
     async deliver(): Promise<SentMail[]> {
