@@ -27,7 +27,6 @@ export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
   return [
     ...accountRoutes(deps),
     ...workspaceRoutes(deps),
-    ...signInRoutes(deps),
     ...invitationRoutes({ ...deps, publicUrl }),
     ...catalogueRoutes({ providers: core.providers, tools: deps.registry.tools.map(({ tool }) => tool), publicUrl }),
     ...connectionRoutes({
