@@ -61,11 +61,12 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
   const { global } = appDb
   const lifetimes = new WeakMap<object, Lifetimes>()
   const readAlong = new WeakMap<object, GrantRow>()
+  const successors = new WeakMap<object, KeptToken>()
 
   // Many clients ask at once and each request takes several steps: a step is one statement for all who take it together.
-  const keep = together<KeptToken, undefined>(async (tokens) => {
+  const keep = together<readonly KeptToken[], undefined>(async (tokens) => {
     await global.$executeRaw`
-      SELECT keep_oauth_tokens(${withoutPresentable(tokens)}::jsonb, ${LONGEST.absoluteSeconds}::float8)`
+      SELECT keep_oauth_tokens(${withoutPresentable(tokens.flat())}::jsonb, ${LONGEST.absoluteSeconds}::float8)`
     return tokens.map(() => undefined)
   })
   const spend = together<string, boolean>(async (hashes) => {
@@ -103,7 +104,7 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
     const rotated = model === 'RefreshToken' ? Provider.ctx?.oidc.entities.RotatedRefreshToken?.jti : undefined
     // The session lasts as long as its youngest refresh token, or as long as what works without one.
     const isProlonging = model === 'RefreshToken' || (model === 'AccessToken' && !hasRefreshToken())
-    await keep({
+    const token: KeptToken = {
       model,
       id: hex(id),
       payload,
@@ -113,7 +114,15 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
       seconds: ttl,
       sessionSeconds: isProlonging ? ttl : null,
       isExact: model === 'RefreshToken',
-    })
+    }
+    const request = Provider.ctx
+    // Its access token is issued next, in the same answer: both are kept in one commit, or neither is.
+    if (rotated !== undefined && request !== undefined) {
+      successors.set(request, token)
+      return
+    }
+    const successor = model === 'AccessToken' && request !== undefined ? successors.get(request) : undefined
+    await keep(successor === undefined ? [token] : [successor, token])
     if (USES.has(model) && payload.clientId !== undefined) await clients.noteUse(payload.clientId)
   }
 
