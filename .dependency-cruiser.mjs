@@ -5,7 +5,7 @@ const layers = [
   ['lib/(audit|tenancy|identity|policy|providers)/'],
   ['lib/vault/'],
   ['lib/connections/'],
-  ['lib/(refresh|notifications|doctor|oauth-server)/'],
+  ['lib/(refresh|notifications|doctor|oauth-server|sso)/'],
   ['lib/(broker|tools)/'],
   ['lib/mcp/'],
   ['app/', 'workers/', 'gateway/', 'cli/', 'wiring/'],
@@ -13,7 +13,7 @@ const layers = [
 
 /** Each vendor is named in one place, so it can be read, faked and replaced there. */
 const homes = {
-  'openid-client': '^lib/providers/oauth\\.ts$',
+  'openid-client': '^lib/providers/(oauth|issuer)\\.ts$',
   bullmq: '^(lib/queue/|workers/)',
   ioredis: '^lib/queue/',
   '@modelcontextprotocol': '^lib/mcp/',

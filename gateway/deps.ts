@@ -39,9 +39,10 @@ import { createWorkspaces, type Workspaces } from '@/lib/tenancy/workspaces'
 import { createToolRegistry, type ToolRegistry } from '@/lib/tools/registry'
 import { createConnectionFlows } from '@/wiring/connections'
 import type { Core } from '@/wiring/core'
+import { createSignInElsewhere, type SignInElsewhere } from '@/wiring/sign-in'
 import { webhookKeys } from '@/wiring/notifications'
 
-export interface GatewayDeps {
+export interface GatewayDeps extends SignInElsewhere {
   readonly core: Core
   readonly queue: JobQueue
   readonly cookies: SignInCookies
@@ -110,6 +111,7 @@ export function createGatewayDeps(core: Core): GatewayDeps {
     workspaces: createWorkspaces({ appDb, events: audit, parseName: parseDisplayName }),
     leakedKeys: createLeakedKeys({ appDb, store: limitStore, events: audit, announceMail: identity.announceMail }),
     signIn: createSignIn(identity),
+    ...createSignInElsewhere(core, identity),
     signUp: createSignUp({
       ...identity,
       dataDir: config.dataDir,

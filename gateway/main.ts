@@ -29,6 +29,7 @@ import { openOauth } from './oauth'
 import { createWebProxy } from './proxy'
 import { createGatewayServer } from './server'
 import { createSignInRoutes } from './signin'
+import { createSignInElsewhereRoutes } from './signin-elsewhere'
 
 const DRAIN_MS = 25_000
 const READINESS_AGE_MS = 1_000
@@ -133,6 +134,8 @@ function routeFamilies(deps: GatewayDeps, mcp: McpRuntime): RouteFamily[] {
       providers: core.providers,
       isReady: () => core.notReady === undefined,
     }),
+    // Before the rest of /signin/: the first family that claims a path has it.
+    createSignInElsewhereRoutes({ ...deps, publicUrl, isReady: () => core.notReady === undefined, noise }),
     createSignInRoutes({
       ...deps,
       publicUrl,

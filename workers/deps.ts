@@ -15,6 +15,9 @@ import { createWebhookSender } from '@/lib/notifications/webhook-sender'
 import { brand } from '@/lib/ids'
 import { createQueue, type JobQueue } from '@/lib/queue/queue'
 import type { JobHandlers } from '@/lib/queue/workers'
+import { forgetAttempts } from '@/lib/sso/attempts'
+import { recheckDomains } from '@/lib/sso/domains'
+import { createTxtLookup } from '@/lib/sso/txt'
 import { createAuditChain, type AuditChain } from '@/wiring/audit-chain'
 import { createConnectionFlows } from '@/wiring/connections'
 import type { Core } from '@/wiring/core'
@@ -63,6 +66,10 @@ export function createWorkerDeps(core: Core): WorkerDeps {
     reconcileCalls: singly(
       createReconcileCalls({ audit, clock, checks: (options) => reconcileChecks({ appDb, audit, log }, options) }),
     ),
+    tendSignIn: singly(async () => {
+      await recheckDomains({ appDb, events: audit, lookupTxt: createTxtLookup() })
+      await forgetAttempts(appDb)
+    }),
     retention: singly(async () => {
       await retention()
       await (await chain.open()).removeOld()

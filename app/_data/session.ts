@@ -13,7 +13,7 @@ import { cookies, headers } from 'next/headers'
 import { redirect } from 'next/navigation'
 import { cache } from 'react'
 
-import { tenantsOf } from '@/lib/db/enter-tenant'
+import { openTenantsOf } from '@/lib/identity/entry'
 import { brand, type Id, type PersonId, type TenantId } from '@/lib/ids'
 import type { Role } from '@/lib/tenancy/principal'
 import { parseRole } from '@/lib/tenancy/role'
@@ -49,7 +49,7 @@ export const findViewer = cache(async (): Promise<Viewer | null | undefined> => 
   if (session === undefined) return undefined
   const { personId } = session
 
-  const tenants = await tenantsOf(db.global, personId)
+  const tenants = await openTenantsOf(db.global, session.sessionId)
   const tenantId = tenants.find((id) => id === session.tenantId) ?? tenants[0]
   if (tenantId === undefined) return null
 

@@ -19,6 +19,7 @@ import { notificationRoutes, type MailPath } from './v1/notifications'
 import { oauthClientRoutes } from './v1/oauth-clients'
 import { profileRoutes } from './v1/profiles'
 import { sessionRoutes } from './v1/sessions'
+import { signInRoutes } from './v1/sign-in'
 import { workspaceRoutes } from './v1/workspace'
 
 export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
@@ -27,6 +28,7 @@ export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
   return [
     ...accountRoutes(deps),
     ...workspaceRoutes(deps),
+    ...signInRoutes(deps),
     ...invitationRoutes({ ...deps, publicUrl }),
     ...catalogueRoutes({ providers: core.providers, tools: deps.registry.tools.map(({ tool }) => tool), publicUrl }),
     ...connectionRoutes({

@@ -16,7 +16,16 @@ export type AppTx = Prisma.TransactionClient
 
 /** Tables without a tenant. The catalogue test holds the list against the database. */
 type GlobalModel =
-  'person' | 'personPassword' | 'uiPreference' | 'setupLink' | 'emailToken' | 'mail' | 'webSession' | 'rateLimit'
+  | 'person'
+  | 'personPassword'
+  | 'uiPreference'
+  | 'setupLink'
+  | 'emailToken'
+  | 'mail'
+  | 'webSession'
+  | 'rateLimit'
+  | 'personIdentity'
+  | 'signInAttempt'
 export type GlobalDb = Pick<PrismaClient, GlobalModel | '$queryRaw' | '$executeRaw'>
 
 export interface AppDb {

@@ -9,13 +9,13 @@
 import { LRUCache } from 'lru-cache'
 
 import type { AppDb } from '../db/app-db'
-import { tenantsOf } from '../db/enter-tenant'
 import { AppError } from '../errors'
 import type { PersonId, TenantId } from '../ids'
 import type { ApiKeyPrincipal, PersonPrincipal, Role } from '../tenancy/principal'
 import { parseRole } from '../tenancy/role'
 import type { ApiKeys } from './api-keys'
 import { findCookie, type SignInCookies } from './cookies'
+import { entriesOf, openTenantsOf, recordWayBack } from './entry'
 import type { WebSession, WebSessions } from './sessions'
 
 export interface Presented {
@@ -51,11 +51,13 @@ export function createAuthenticator(deps: {
   const { appDb, sessions, apiKeys, cookies } = deps
   const roles = new LRUCache<string, Role>({ max: 10_000, ttl: ROLE_MAX_AGE_MS, ttlResolution: 0 })
 
-  async function roleOf(personId: PersonId, tenantId: TenantId): Promise<Role | undefined> {
-    const key = `${personId} ${tenantId}`
+  /** What the person is in a workspace, as long as this very session may enter it. */
+  async function roleOf({ personId, sessionId }: WebSession, tenantId: TenantId): Promise<Role | undefined> {
+    const key = `${sessionId} ${tenantId}`
     const known = roles.get(key)
     if (known !== undefined) return known
     const role = await appDb.tenant(tenantId, async (tx) => {
+      if (!(await openTenantsOf(tx, sessionId)).includes(tenantId)) return undefined
       const rows = await tx.$queryRaw<{ role: string }[]>`
         SELECT m.role FROM membership m JOIN tenant t ON t.id = m.tenant_id AND t.disabled_at IS NULL
          WHERE m.tenant_id = ${tenantId} AND m.person_id = ${personId}`
@@ -80,11 +82,14 @@ export function createAuthenticator(deps: {
       if (found === undefined) return undefined
       const { personId } = found
       let tenantId = found.tenantId
-      let role = tenantId === null ? undefined : await roleOf(personId, tenantId)
+      let role = tenantId === null ? undefined : await roleOf(found, tenantId)
       if (tenantId === null || role === undefined) {
-        // No workspace chosen, or no longer a member there: the one they have belonged to longest.
-        tenantId = (await tenantsOf(appDb.global, personId))[0] ?? null
-        role = tenantId === null ? undefined : await roleOf(personId, tenantId)
+        // No workspace chosen, or none that may still be entered: the one they have belonged to longest.
+        const entries = await entriesOf(appDb.global, found.sessionId)
+        tenantId = entries.find(({ entry }) => entry === 'open')?.tenantId ?? null
+        role = tenantId === null ? undefined : await roleOf(found, tenantId)
+        if (tenantId === null && entries.some(({ entry }) => entry === 'sso_required'))
+          throw new AppError('auth.forbidden', 'Your workspace asks you to come in by single sign-on.')
       }
       if (tenantId === null || role === undefined)
         throw new AppError('auth.forbidden', 'You are a member of no workspace. Ask somebody to add you to theirs.')
@@ -95,12 +100,13 @@ export function createAuthenticator(deps: {
         role,
         webSessionId: found.sessionId,
         authenticatedAt: found.authenticatedAt,
+        ...(found.onlyTenantId == null ? {} : { onlyTenantId: found.onlyTenantId }),
         network: request.network,
       }
     },
 
     async chooseTenant(current, tenantId) {
-      const chosen = (await tenantsOf(appDb.global, current.personId)).find((id) => id === tenantId)
+      const chosen = (await openTenantsOf(appDb.global, current.sessionId)).find((id) => id === tenantId)
       if (chosen === undefined) return false
       const changed = await appDb.global.$executeRaw`
         UPDATE web_session SET tenant_id = ${chosen} WHERE id = ${current.sessionId} AND status = 'active'`

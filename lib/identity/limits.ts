@@ -49,6 +49,13 @@ export const SIGN_IN_RATES = {
     account: { points: 600, seconds: 900 },
     everybody: { points: 1_200, seconds: 60 },
   },
+  /** Starts and returns of sign-ins elsewhere, and the questions that setting one up asks of others. */
+  sso: {
+    pair: { points: 60, seconds: 900 },
+    network: { points: 60, seconds: 900 },
+    account: { points: 600, seconds: 900 },
+    everybody: { points: 1_200, seconds: 60 },
+  },
 } as const satisfies Record<string, Rings>
 
 export type Attempt = keyof typeof SIGN_IN_RATES

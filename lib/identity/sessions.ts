@@ -13,7 +13,7 @@ import { brand, hashSecret, newId, newSecret, type Id, type PersonId, type Tenan
 import { Secret } from '../secret'
 import { isSecret, SECRET_PREFIX } from './cookies'
 
-export type SignInMethod = 'password' | 'magic_link' | 'setup' | 'sign_up'
+export type SignInMethod = 'password' | 'magic_link' | 'setup' | 'sign_up' | 'sso' | 'google' | 'github'
 
 export interface NewSession {
   readonly personId: PersonId
@@ -31,6 +31,8 @@ export interface WebSession {
   /** The workspace the person chose last in this session; null before any choice. */
   readonly tenantId: TenantId | null
   readonly authenticatedAt: Date
+  /** The workspace whose issuer vouched for the person: it opens that one alone. Null where they signed in themself. */
+  readonly onlyTenantId?: TenantId | null
 }
 
 export interface ListedSession {
@@ -93,9 +95,16 @@ export function createWebSessions(deps: { readonly appDb: AppDb }): WebSessions 
     async lookup(secret) {
       if (!isSecret(SECRET_PREFIX.webSession, secret)) return undefined
       const rows = await global.$queryRaw<
-        { id: string; person_id: string; tenant_id: string | null; authenticated_at: Date; is_stale: boolean }[]
+        {
+          id: string
+          person_id: string
+          tenant_id: string | null
+          only_tenant_id: string | null
+          authenticated_at: Date
+          is_stale: boolean
+        }[]
       >`
-        SELECT s.id, s.person_id, s.tenant_id, s.authenticated_at, s.last_used_at < now() - interval '1 minute' AS is_stale
+        SELECT s.id, s.person_id, s.tenant_id, s.only_tenant_id, s.authenticated_at, s.last_used_at < now() - interval '1 minute' AS is_stale
           FROM web_session s JOIN person p ON p.id = s.person_id
          WHERE s.secret_hash = ${hashSecret(secret)} AND s.status = 'active' AND s.idle_expires_at > now() AND s.expires_at > now()
            AND p.disabled_at IS NULL`
@@ -110,6 +119,7 @@ export function createWebSessions(deps: { readonly appDb: AppDb }): WebSessions 
         personId: brand(row.person_id),
         tenantId: row.tenant_id === null ? null : brand(row.tenant_id),
         authenticatedAt: row.authenticated_at,
+        onlyTenantId: row.only_tenant_id === null ? null : brand(row.only_tenant_id),
       }
     },
 

@@ -48,6 +48,8 @@ export const JOBS = {
   /** Episodes of trouble, and the mails that tell of them. */
   tellPeople: scan(10_000),
   findWebhooks: scan(10_000),
+  /** Domains of single sign-on that nobody looked at for a day, and sign-ins that nobody finished. */
+  tendSignIn: scan(600_000),
   retention: scan(600_000),
 } as const satisfies Record<string, JobFacts>
 

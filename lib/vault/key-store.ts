@@ -25,7 +25,7 @@ import {
 } from './private-file'
 
 /** Purposes have keys of their own, so that destroying what one protects leaves the others readable. */
-export const PURPOSES = ['vault', 'audit', 'spool', 'webhook', 'mcp'] as const
+export const PURPOSES = ['vault', 'audit', 'spool', 'webhook', 'mcp', 'sign_in'] as const
 export type KeyPurpose = (typeof PURPOSES)[number]
 
 export interface KeyPlace {

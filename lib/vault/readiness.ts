@@ -63,6 +63,8 @@ export async function openKeys(sources: KeySources): Promise<OpenedKeys> {
     if (purpose === 'spool') return false
     // A signing secret that no longer opens stops its webhook and says so; a new one costs a person a minute.
     if (purpose === 'webhook') return false
+    // A client secret that no longer opens is typed in again; until then the owners' own sign-in works.
+    if (purpose === 'sign_in') return false
     // What travels through a client is made anew by the client that finds it closed.
     if (purpose === 'mcp') return false
     return vaultDb.tenant(tenantId, async (tx) => (await tx.credential.findFirst({ select: { state: true } })) !== null)

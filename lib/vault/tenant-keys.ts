@@ -61,7 +61,7 @@ export interface OpenTenantKeys extends TenantKeys {
 
 /** Each call seals an audit record, so which key is newest is asked now and then; for the others, each time. */
 const NEWEST_MS = 5_000
-const ALWAYS_FRESH: readonly KeyPurpose[] = ['vault', 'spool', 'webhook']
+const ALWAYS_FRESH: readonly KeyPurpose[] = ['vault', 'spool', 'webhook', 'sign_in']
 
 export function createTenantKeys(options: TenantKeysOptions): OpenTenantKeys {
   const { kek, keyStoreDir, hasData, maxAgeMs = 60_000, maxKeys = 4_096 } = options

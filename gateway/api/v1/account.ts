@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { AppError, notFound } from '@/lib/errors'
 import type { Authenticator } from '@/lib/identity/authenticate'
 import type { Credentials } from '@/lib/identity/credentials'
+import { requireOwnSignIn } from '@/lib/identity/entry'
 import type { People } from '@/lib/identity/people'
 import type { WebSession, WebSessions } from '@/lib/identity/sessions'
 import type { MemberPrincipal } from '@/lib/tenancy/principal'
@@ -77,6 +78,7 @@ export function accountRoutes(deps: {
       body: z.strictObject({ currentPassword: proof, newPassword: z.string().min(1).max(1_024) }),
       handle: async ({ principal, body }) => {
         const session = sessionOf(principal)
+        requireOwnSignIn(session)
         await credentials.changePassword(session, body.currentPassword, body.newPassword, principal.network)
         return undefined
       },
@@ -90,6 +92,7 @@ export function accountRoutes(deps: {
       body: z.strictObject({ email: z.string().min(3).max(254), currentPassword: proof }),
       handle: async ({ principal, body }) => {
         const session = sessionOf(principal)
+        requireOwnSignIn(session)
         await credentials.askToChangeEmail(session, body.currentPassword, body.email, principal.network)
         return undefined
       },
@@ -165,5 +168,6 @@ function sessionOf(principal: MemberPrincipal): WebSession {
     personId: principal.personId,
     tenantId: principal.tenantId,
     authenticatedAt: principal.authenticatedAt,
+    ...(principal.onlyTenantId == null ? {} : { onlyTenantId: principal.onlyTenantId }),
   }
 }
