@@ -366,7 +366,9 @@ function checkpointsOf(e: z.infer<typeof environmentSchema>, problems: string[])
     ...(s3 === undefined || accessKeyId === undefined || secretAccessKey === undefined
       ? {}
       : { s3: { url: s3, region: e.AUDIT_CHECKPOINT_S3_REGION, accessKeyId, secretAccessKey } }),
-    ...(webhook === undefined || webhookSecret === undefined ? {} : { webhook: { url: webhook, secret: webhookSecret } }),
+    ...(webhook === undefined || webhookSecret === undefined
+      ? {}
+      : { webhook: { url: webhook, secret: webhookSecret } }),
   }
 }
 

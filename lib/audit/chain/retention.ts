@@ -37,7 +37,7 @@ export function createChainRetention(deps: {
   const findCut = (tenantId: TenantId) =>
     store.tenant(tenantId, async (client) => {
       const { rows: before } = await client.query<{ position: string; hash: Buffer }>(
-        'SELECT position::text, hash FROM audit_cut WHERE tenant_id = $1 ORDER BY position DESC LIMIT 1',
+        'SELECT c.position::text, c.hash FROM audit_cut c WHERE c.tenant_id = $1 ORDER BY c.position DESC LIMIT 1',
         [tenantId],
       )
       const start = Number(before[0]?.position ?? 0)

@@ -161,7 +161,8 @@ export function createSequencer(deps: {
 async function lockHead(client: pg.PoolClient, tenantId: TenantId, lookBackMs: number): Promise<Head | undefined> {
   const { rows } = await client.query<Head>(
     `SELECT position::text, hash,
-            COALESCE(LEAST(recorded_to, clock_timestamp()) - make_interval(secs => $2), '-infinity')::text AS since
+            CASE WHEN recorded_to IS NULL THEN '-infinity'
+                 ELSE (LEAST(recorded_to, clock_timestamp()) - make_interval(secs => $2))::text END AS since
        FROM audit_head WHERE tenant_id = $1 FOR UPDATE SKIP LOCKED`,
     [tenantId, lookBackMs / 1_000],
   )

@@ -355,8 +355,8 @@ async function boundsOf(store: ChainStore, keys: Pick<ChainKeys, 'isSigned'>, te
       key: string
       signature: Buffer
     }>(
-      `SELECT position::text, hash, cut_at AS at, key_id AS key, signature FROM audit_cut
-        WHERE tenant_id = $1 ORDER BY position DESC LIMIT 20`,
+      `SELECT c.position::text, c.hash, c.cut_at AS at, c.key_id AS key, c.signature FROM audit_cut c
+        WHERE c.tenant_id = $1 ORDER BY c.position DESC LIMIT 20`,
       [tenantId],
     )
     const signed = cuts
@@ -405,7 +405,7 @@ async function placeOf(
 ): Promise<number | undefined> {
   const rows = await store.tenant(tenantId, (client) =>
     client.query<{ position: string }>(
-      'SELECT position::text FROM audit_link WHERE tenant_id = $1 AND previous = $2 AND position <> $3 ORDER BY position LIMIT 1',
+      'SELECT l.position::text FROM audit_link l WHERE l.tenant_id = $1 AND l.previous = $2 AND l.position <> $3 ORDER BY l.position LIMIT 1',
       [tenantId, previous, except],
     ),
   )
