@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { explainDueScan } from '../lib/testing/due-scan'
+import { explainDueScan, vacuumCredentials } from '../lib/testing/due-scan'
 import { createBenchDatabases } from './herd/databases'
 
 const SIZES = [10_000, 100_000, 1_000_000]
@@ -51,7 +51,7 @@ try {
          SELECT connection_id FROM credential WHERE provider = $1 ORDER BY md5(connection_id) LIMIT $2)`,
       [at.provider, DUE],
     )
-    await vault.query('VACUUM ANALYZE credential')
+    await vacuumCredentials(vault)
     const clean = await scan()
     const claimMs = await timed(
       `SELECT * FROM claim_due('google', '${APP}', 200, 20000, 60000, 30)`,

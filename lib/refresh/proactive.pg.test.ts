@@ -1,12 +1,12 @@
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
 import { systemClock } from '@/lib/clock'
 import { AppError } from '@/lib/errors'
 import type { ConnectionId } from '@/lib/ids'
 import { createLog } from '@/lib/log'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
-import { explainDueScan } from '@/lib/testing/due-scan'
+import { explainDueScan, vacuumCredentials } from '@/lib/testing/due-scan'
 
 import { createProactive, type Proactive, type ProactiveLimits } from './proactive'
 import { createProviderApps, type ProviderApps } from './provider-apps'
@@ -104,14 +104,7 @@ describe('the scan for what is due', () => {
       for (const more of [5_000, 35_000]) {
         await make(`later${more}`, more, { extra: `refresh_at = now() + interval '1 hour'` })
         await make(`due${more}`, more === 5_000 ? 40 : 0)
-        await client.query('CHECKPOINT') // commits here are asynchronous; what is not on disk is not yet visible to all
-        await vi.waitFor(async () => {
-          await client.query('VACUUM ANALYZE credential')
-          const { rows } = await client.query(
-            `SELECT relpages - relallvisible AS hidden FROM pg_class WHERE relname = 'credential'`,
-          )
-          expect(rows).toEqual([{ hidden: 0 }]) // a transaction that is ending elsewhere may hold a page back
-        }, eventually)
+        await vacuumCredentials(client)
         const plan = await explainDueScan(client, { provider: 'github', app: APP, window: 20_000 })
         expect(plan).toMatchObject({ scans: ['Index Only Scan using credential_due'], rows: 40, heapFetches: 0 })
         buffers.push(plan.buffers)

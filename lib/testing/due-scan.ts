@@ -69,3 +69,24 @@ export async function explainDueScan(
     await client.query('DEALLOCATE ALL')
   }
 }
+
+const MOST_VACUUMS = 40
+
+/**
+ * Afterwards every page of the table is known to be visible to all. A transaction that is ending elsewhere, autovacuum's
+ * among them, keeps pages back from one vacuum, and the next takes them.
+ *
+ * @param client  a superuser's
+ */
+export async function vacuumCredentials(client: pg.Client): Promise<void> {
+  await client.query('CHECKPOINT') // commits may be asynchronous; what is not on disk is not yet visible to all
+  for (let n = 0; n < MOST_VACUUMS; n += 1) {
+    await client.query('VACUUM ANALYZE credential')
+    const { rows } = await client.query<{ hidden: number }>(
+      `SELECT relpages - relallvisible AS hidden FROM pg_class WHERE relname = 'credential'`,
+    )
+    if (rows[0]?.hidden === 0) return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  throw new Error('a transaction that does not end keeps pages back')
+}
