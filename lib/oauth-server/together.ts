@@ -19,7 +19,7 @@ export function together<I, R>(ask: (items: readonly I[]) => Promise<readonly R[
     if (answers.length !== entries.length) throw new TypeError('an answer is missing')
     for (const [n, answer] of answers.entries()) entries[n]?.settle(answer)
   }
-  const { submit } = createGroupCommit<I, R>({
+  const group = createGroupCommit<I, R>({
     ...LIMITS,
     async write(entries) {
       try {
@@ -35,5 +35,5 @@ export function together<I, R>(ask: (items: readonly I[]) => Promise<readonly R[
     },
     refusal: () => new AppError('service.unavailable', 'The authorization server is busy. Try again shortly.'),
   })
-  return (item) => submit(item)
+  return (item) => group.submit(item)
 }
