@@ -3,7 +3,7 @@ import type { Server } from 'node:http'
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 
-import { send, text } from '@/app/_client/request'
+import { onStepUpRequired, send, text } from '@/app/_client/request'
 
 /** A real server; only the browser's notion of "this origin" is supplied. */
 let server: Server
@@ -71,4 +71,39 @@ test('a redirect is refused instead of carrying the request elsewhere', async ()
 test('a good answer is parsed', async () => {
   reply = { status: 200, body: '{"next":"/login"}' }
   expect(await send('POST', '/x', {}, next)).toEqual({ ok: true, value: '/login' })
+})
+
+const stepUp = { status: 403, body: JSON.stringify({ error: { code: 'auth.step_up_required', message: 'Confirm.' } }) }
+
+test('a write that needs a fresh proof asks for one, once for all that wait, and is then sent again', async () => {
+  reply = stepUp
+  let asked = 0
+  const forget = onStepUpRequired(() => {
+    asked += 1
+    reply = { status: 200, body: '{"next":"/done"}' }
+    return Promise.resolve(true)
+  })
+  const results = await Promise.all([send('POST', '/x', {}, next), send('DELETE', '/y', {}, next)])
+  expect(results).toEqual([
+    { ok: true, value: '/done' },
+    { ok: true, value: '/done' },
+  ])
+  expect(asked).toBe(1)
+  forget()
+})
+
+test('whoever does not prove it, or cannot be asked, gets the refusal and nothing is sent twice', async () => {
+  reply = stepUp
+  const refusal = { ok: false, error: { code: 'auth.step_up_required', message: 'Confirm.' } }
+  expect(await send('POST', '/x', {}, next)).toMatchObject(refusal)
+  let asked = 0
+  const forget = onStepUpRequired(() => {
+    asked += 1
+    return Promise.resolve(false)
+  })
+  expect(await send('POST', '/x', {}, next)).toMatchObject(refusal)
+  expect(asked).toBe(1)
+  forget()
+  expect(await send('POST', '/x', {}, next)).toMatchObject(refusal)
+  expect(asked).toBe(1)
 })

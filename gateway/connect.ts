@@ -15,6 +15,7 @@ import type { Connections } from '@/lib/connections/connections'
 import { AppError, notFound } from '@/lib/errors'
 import type { Authenticator } from '@/lib/identity/authenticate'
 import { browserHash, type SignInCookies } from '@/lib/identity/cookies'
+import { requireRecent } from '@/lib/identity/step-up'
 import type { Providers } from '@/lib/providers/client'
 
 import {
@@ -63,6 +64,7 @@ export function createConnectRoutes(deps: ConnectRouteDependencies): RouteFamily
     const browser = browserOf(request)
     if (principal?.kind !== 'person' || browser === undefined)
       throw new AppError('auth.unauthenticated', 'Sign in to connect an account.')
+    requireRecent(principal)
     if (!deps.isReady())
       throw new AppError('service.unavailable', 'The service is not ready.', { retryAfterSeconds: 5 })
     const { body, isForm } = await readStart(request)

@@ -15,10 +15,16 @@ import { createInvitations, type Invitations } from '@/lib/identity/invitations'
 import { createLeakedKeys, type LeakedKeys } from '@/lib/identity/leaked-keys'
 import { createSignInLimits } from '@/lib/identity/limits'
 import { createPasswords } from '@/lib/identity/password'
+import { createPasskeys } from '@/lib/identity/passkeys'
 import { createPeople, type People } from '@/lib/identity/people'
+import { createProofs } from '@/lib/identity/proofs'
+import { createReauthentication, type Reauthentication } from '@/lib/identity/reauthentication'
+import { createSecondFactor, type SecondFactor } from '@/lib/identity/second-factor'
 import { createWebSessions, type WebSessions } from '@/lib/identity/sessions'
+import { createSignInMethods, type SignInMethods } from '@/lib/identity/sign-in-methods'
 import { createSignIn, type SignIn } from '@/lib/identity/sign-in'
 import { createSignUp, type SignUp } from '@/lib/identity/sign-up'
+import { createTotps } from '@/lib/identity/totp'
 import { createOauthClients, type OauthClients } from '@/lib/oauth-server/clients/clients'
 import { createOauthLimits, type OauthLimits } from '@/lib/oauth-server/limits'
 import { currentNetwork } from '@/lib/oauth-server/network'
@@ -41,6 +47,7 @@ import { createConnectionFlows } from '@/wiring/connections'
 import type { Core } from '@/wiring/core'
 import { createSignInElsewhere, type SignInElsewhere } from '@/wiring/sign-in'
 import { webhookKeys } from '@/wiring/notifications'
+import { createTotpSeal } from '@/wiring/totp-seal'
 
 export interface GatewayDeps extends SignInElsewhere {
   readonly core: Core
@@ -58,6 +65,9 @@ export interface GatewayDeps extends SignInElsewhere {
   readonly signIn: SignIn
   readonly signUp: SignUp
   readonly personCredentials: Credentials
+  readonly reauthentication: Reauthentication
+  readonly secondFactor: SecondFactor
+  readonly signInMethods: SignInMethods
   readonly agents: Agents
   readonly agentSessions: AgentSessions
   readonly oauthClients: OauthClients
@@ -85,11 +95,17 @@ export function createGatewayDeps(core: Core): GatewayDeps {
   const sessions = createWebSessions({ appDb })
   const passwords = createPasswords()
   const apiKeys = createApiKeys({ appDb, events: audit, clock })
+  const limits = createSignInLimits(limitStore)
+  const passkeys = createPasskeys({ appDb, publicUrl: config.publicUrl })
+  const totps = createTotps({ appDb, seal: createTotpSeal(core.keys), clock, issuer: 'Portcullis' })
   const identity = {
     appDb,
     passwords,
+    passkeys,
+    totps,
+    proofs: createProofs({ appDb, passwords, totps, passkeys, limits }),
     sessions,
-    limits: createSignInLimits(limitStore),
+    limits,
     events: audit,
     clock,
     // The row is the mail; the job only makes it quick.
@@ -119,6 +135,9 @@ export function createGatewayDeps(core: Core): GatewayDeps {
       selfServiceSignUp: config.selfServiceSignUp,
     }),
     personCredentials: createCredentials(identity),
+    reauthentication: createReauthentication(identity),
+    secondFactor: createSecondFactor(identity),
+    signInMethods: createSignInMethods(identity),
     agents: createAgents({
       appDb,
       audit,

@@ -15,6 +15,7 @@ import { shownProduct } from '@/lib/doctor/shown'
 import type { Detail, Observe } from '@/lib/doctor/step'
 import { AppError, notFound } from '@/lib/errors'
 import type { Authenticator } from '@/lib/identity/authenticate'
+import { requireRecent } from '@/lib/identity/step-up'
 import type { OauthClients } from '@/lib/oauth-server/clients/clients'
 import type { Consents, ConsentVisitor } from '@/lib/oauth-server/consent'
 import { errorPage } from '@/lib/oauth-server/error-page'
@@ -123,13 +124,18 @@ export function createOauthRoutes(deps: OauthRouteDependencies): RouteFamily {
     })
   }
 
-  async function visitorOf(request: GatewayRequest, response: ServerResponse, uid: string): Promise<ConsentVisitor> {
+  async function visitorOf(
+    request: GatewayRequest,
+    response: ServerResponse,
+    uid: string,
+  ): Promise<ConsentVisitor & { readonly authenticatedAt: Date }> {
     // Only the browser that the request began in has this; a link to somebody else's consent leads nowhere.
     const cookie = server.provider.createContext(request.raw, response).cookies.get(RESUME_COOKIE, { signed: true })
     if (cookie !== uid) throw notFound()
     const session = await deps.authenticator.session({ cookie: request.raw.headers.cookie })
     if (session === undefined) throw new AppError('auth.unauthenticated', 'Sign in to answer this request.')
-    return { personId: session.personId, webSessionId: session.sessionId, network: request.network }
+    const { personId, sessionId: webSessionId, authenticatedAt } = session
+    return { personId, webSessionId, network: request.network, authenticatedAt }
   }
 
   async function consent(uid: string, request: GatewayRequest, response: ServerResponse): Promise<void> {
@@ -142,7 +148,9 @@ export function createOauthRoutes(deps: OauthRouteDependencies): RouteFamily {
     const visitor = await visitorOf(request, response, uid)
     const answer = await readJson(request, answerBody)
     if (answer.decision === 'approve' && !deps.isReady())
-      throw new AppError('service.unavailable', 'The service is not ready.', { retryAfterSeconds: 5 })
+      // It gives an agent as much as a session key does. Saying no asks for nothing.
+      if (answer.decision === 'approve') requireRecent({ kind: 'person', authenticatedAt: visitor.authenticatedAt })
+    throw new AppError('service.unavailable', 'The service is not ready.', { retryAfterSeconds: 5 })
     sendJson(response, 200, await consents.answer(uid, visitor, answer))
   }
 

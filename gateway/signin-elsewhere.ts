@@ -126,7 +126,9 @@ export function createSignInElsewhereRoutes(deps: SignInElsewhereDependencies): 
     const options = { path: '/', maxAge: TICKET_SECONDS, secure: cookies.secure }
     setCookie(response, cookies.ticket, ticket.secret.reveal(), options)
     const path = safeReturnPath(wanted ?? undefined, publicUrl)
-    sendSeeOther(response, `${publicUrl}/login/continue?${new URLSearchParams({ next: path }).toString()}`)
+    // Somebody else's issuer says who they are; what they set up here beside it is asked for here.
+    const page = ticket.isWaiting ? 'second-factor' : 'continue'
+    sendSeeOther(response, `${publicUrl}/login/${page}?${new URLSearchParams({ next: path }).toString()}`)
   }
 
   function refuse(

@@ -4,8 +4,11 @@ import type { AddressInfo } from 'node:net'
 import NextAuth from 'next-auth'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+import { AppError } from '@/lib/errors'
 import { createAuthOptions } from '@/lib/identity/next-auth'
+import { requireRecent } from '@/lib/identity/step-up'
 import { createLog } from '@/lib/log'
+import type { PersonPrincipal } from '@/lib/tenancy/principal'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 import { createTestIdentity, PASSWORD, secretOf, type TestIdentity } from '@/lib/testing/identity'
 
@@ -304,8 +307,78 @@ describe('signing in through gateway and next-auth', () => {
   })
 })
 
+describe('proving again who one is', () => {
+  const signedIn = async () => {
+    const visitor = newVisitor()
+    await visitor.post('/signin/password', { email: 'ada@example.com', password: PASSWORD })
+    await visitor.redeem()
+    const cookie = [...visitor.jar].map(([name, value]) => `${name}=${value}`).join('; ')
+    const principal = async () => {
+      const found = await id.authenticator.member({
+        cookie,
+        authorization: undefined,
+        network: visitor.address,
+        address: visitor.address,
+      })
+      if (found?.kind !== 'person') throw new Error('nobody is signed in')
+      return found
+    }
+    const age = async () =>
+      db.app.global.$executeRaw`
+        UPDATE web_session SET authenticated_at = now() - interval '5 minutes' WHERE id = ${(await principal()).webSessionId}`
+    return { visitor, principal, age }
+  }
+  const isRefused = (principal: PersonPrincipal) => {
+    try {
+      requireRecent(principal)
+      return false
+    } catch (error) {
+      if (error instanceof AppError && error.code === 'auth.step_up_required') return true
+      throw error
+    }
+  }
+
+  it('takes the password, keeps the session, and makes it recent: five minutes after signing in it no longer is', async () => {
+    const { visitor, principal, age } = await signedIn()
+    expect(isRefused(await principal())).toBe(false)
+    await age()
+    expect(isRefused(await principal())).toBe(true)
+    expect((await visitor.post('/signin/step-up/methods', {})).body).toEqual({ methods: ['password'] })
+    const before = await principal()
+    const wrong = await visitor.post('/signin/step-up', { password: 'wrong' })
+    expect([wrong.status, wrong.body]).toMatchObject([400, { error: { code: 'request.invalid', field: 'password' } }])
+    expect(isRefused(await principal())).toBe(true)
+    expect((await visitor.post('/signin/step-up', { password: PASSWORD })).status).toBe(204)
+    const after = await principal()
+    expect(isRefused(after)).toBe(false)
+    expect(after.webSessionId).toBe(before.webSessionId)
+    expect(id.recorded.filter(({ action }) => action === 'person.reauthenticated')).toHaveLength(1)
+  })
+
+  it('is nothing for whoever has no session, and ten wrong passwords are enough for a thief of the cookie', async () => {
+    for (const path of ['/signin/step-up/methods', '/signin/step-up'])
+      expect((await newVisitor().post(path, path.endsWith('up') ? { password: PASSWORD } : {})).status, path).toBe(401)
+    const { visitor, principal, age } = await signedIn()
+    await age()
+    const statuses: number[] = []
+    for (let attempt = 0; attempt < 11; attempt += 1)
+      statuses.push((await visitor.post('/signin/step-up', { password: 'wrong' })).status)
+    expect(statuses).toEqual([...Array.from({ length: 10 }, () => 400), 429])
+    expect((await visitor.post('/signin/step-up', { password: PASSWORD })).status).toBe(429)
+    expect(isRefused(await principal())).toBe(true)
+  })
+})
+
 describe('a request that is not one of our pages', () => {
   const paths = [
+    '/signin/passkey',
+    '/signin/passkey/options',
+    '/signin/second-factor',
+    '/signin/second-factor/methods',
+    '/signin/second-factor/passkey',
+    '/signin/step-up',
+    '/signin/step-up/methods',
+    '/signin/step-up/passkey',
     '/signin/password',
     '/signin/magic-link',
     '/signin/magic-link/confirm',

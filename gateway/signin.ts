@@ -28,6 +28,7 @@ import type { People } from '@/lib/identity/people'
 import { safeReturnPath } from '@/lib/identity/return-path'
 import type { SignIn } from '@/lib/identity/sign-in'
 import type { SignUp } from '@/lib/identity/sign-up'
+import type { WebSessions } from '@/lib/identity/sessions'
 import type { Ticket, Visitor } from '@/lib/identity/visitor'
 import { hashSecret, newSecret } from '@/lib/ids'
 import type { Workspaces } from '@/lib/tenancy/workspaces'
@@ -44,8 +45,9 @@ import {
   type GatewayRequest,
   type RouteFamily,
 } from './http'
+import { proofHandlers, type ProofRouteDependencies } from './signin-proofs'
 
-export interface SignInRouteDependencies {
+export interface SignInRouteDependencies extends Pick<ProofRouteDependencies, 'reauthentication' | 'secondFactor'> {
   readonly publicUrl: string
   readonly cookies: SignInCookies
   readonly signIn: SignIn
@@ -55,6 +57,7 @@ export interface SignInRouteDependencies {
   readonly workspaces: Workspaces
   readonly people: People
   readonly authenticator: Authenticator
+  readonly sessions: Pick<WebSessions, 'lookupWaiting'>
   /** Counts and samples what nobody known was refused. */
   readonly noise?: Pick<Noise, 'count'>
   /** Where mails lie when there is no mail server. Told to whoever asks for one, so given on loopback alone. */
@@ -72,7 +75,7 @@ const emailOnly = z.strictObject({ email })
 /** What somebody who tries keys and passwords is answered, as opposed to somebody who mistyped a field. */
 const COUNTED = new Set<ErrorCode>(['auth.unauthenticated', 'auth.link_invalid', 'request.rate_limited'])
 
-type Handler = (request: GatewayRequest, response: ServerResponse) => Promise<void>
+export type SignInHandler = (request: GatewayRequest, response: ServerResponse) => Promise<void>
 
 export function createSignInRoutes(deps: SignInRouteDependencies): RouteFamily {
   const { publicUrl, cookies, signIn, signUp, credentials, authenticator } = deps
@@ -98,14 +101,23 @@ export function createSignInRoutes(deps: SignInRouteDependencies): RouteFamily {
     ticket: Ticket,
     wanted: string | undefined,
   ): Promise<void> {
-    const before = await sessionOf(request)
-    if (before !== undefined) await signIn.signOut(before, request.network)
+    await endSession(request)
     setCookie(response, cookies.ticket, ticket.secret.reveal(), {
       path: '/',
       maxAge: TICKET_SECONDS,
       secure: cookies.secure,
     })
-    sendJson(response, 200, { next: safeReturnPath(wanted, publicUrl) })
+    const next = safeReturnPath(wanted, publicUrl)
+    sendJson(response, 200, {
+      next: ticket.isWaiting ? `/login/second-factor?next=${encodeURIComponent(next)}` : next,
+    })
+  }
+
+  /** The session that this browser has, whole or half made. */
+  async function endSession(request: GatewayRequest): Promise<void> {
+    const session =
+      (await sessionOf(request)) ?? (await deps.sessions.lookupWaiting(readCookie(request.raw, cookies.session)))
+    if (session !== undefined) await signIn.signOut(session, request.network)
   }
 
   /** The same bytes whether or not anything was sent. */
@@ -115,7 +127,9 @@ export function createSignInRoutes(deps: SignInRouteDependencies): RouteFamily {
       ...(deps.mailFolder === undefined ? {} : { mailFolder: deps.mailFolder }),
     })
 
-  const handlers: Readonly<Record<string, Handler>> = {
+  const handlers: Readonly<Record<string, SignInHandler>> = {
+    ...proofHandlers(deps, { visitorOf, admit }),
+
     '/signin/password': async (request, response) => {
       const body = await readJson(request, z.strictObject({ email, password, next }))
       const ticket = await signIn.withPassword(body.email, body.password, visitorOf(request, response))
@@ -185,9 +199,8 @@ export function createSignInRoutes(deps: SignInRouteDependencies): RouteFamily {
 
     '/signin/sign-out': async (request, response) => {
       await readJson(request, z.strictObject({}))
-      const session = await sessionOf(request)
       // The row first: a cookie that survives, in a copy or a backup, then opens nothing.
-      if (session !== undefined) await signIn.signOut(session, request.network)
+      await endSession(request)
       for (const gone of [cookies.session, cookies.ticket])
         setCookie(response, gone, '', { path: '/', maxAge: 0, secure: cookies.secure })
       sendJson(response, 200, { next: '/login' })

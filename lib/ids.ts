@@ -37,6 +37,7 @@ const PREFIXES = {
   signInAttempt: 'sia',
   personIdentity: 'idn',
   invitation: 'inv',
+  passkey: 'pky',
 } as const
 
 export type IdKind = keyof typeof PREFIXES

@@ -15,13 +15,43 @@ export const unreadable: ActionError = {
   message: 'The server gave an answer this page does not understand. Load the page again.',
 }
 
+/** Asks the person to prove who they are. @returns whether they did */
+type AskForProof = () => Promise<boolean>
+let askForProof: AskForProof | undefined
+let asking: Promise<boolean> | undefined
+
+/** Whoever can ask for a proof says so here, while it can. @returns how to take it back */
+export function onStepUpRequired(ask: AskForProof): () => void {
+  askForProof = ask
+  return () => {
+    if (askForProof === ask) askForProof = undefined
+  }
+}
+
+/** Writes that are refused together wait for one answer. */
+function isProven(): Promise<boolean> {
+  asking ??= (askForProof?.() ?? Promise.resolve(false)).finally(() => {
+    asking = undefined
+  })
+  return asking
+}
+
 /**
+ * Where the gateway wants a fresh proof of who is asking, the person is asked for one, and the same request is sent once more.
+ *
  * @param path  below this origin, for example `/api/v1/agents`
  * @param parse  reads the answer; throws when it is not what was promised
  * @returns the refusal with the server's public words, or what `parse` made of the answer
  * @throws when the server cannot be reached; useAction says so in words
  */
-export async function send<T>(
+export async function send<T>(...request: Parameters<typeof sendOnce<T>>): Promise<ValueResult<T>> {
+  const answer = await sendOnce(...request)
+  if (answer.ok || answer.error.code !== 'auth.step_up_required') return answer
+  return (await isProven()) ? sendOnce(...request) : answer
+}
+
+/** As `send`, and never asks for a proof: what carries one itself. */
+export async function sendOnce<T>(
   method: 'POST' | 'PUT' | 'PATCH' | 'DELETE',
   path: `/${string}`,
   body: Readonly<Record<string, unknown>>,

@@ -480,6 +480,7 @@ const outside: Readonly<Record<string, ReactNode>> = {
       <LoginForm
         onPassword={() => refuse('The address or the password is not right.')}
         onMagicLink={accept}
+        onPasskey={() => refuse('No passkey was used.')}
         notice="Your session has ended. Sign in again."
         mailHint="/var/lib/portcullis/mail"
       />

@@ -2,7 +2,7 @@
 
 import { Monitor } from 'lucide-react'
 import { useRef } from 'react'
-import type { SyntheticEvent } from 'react'
+import type { ReactNode, SyntheticEvent } from 'react'
 
 import type { Action, ActionResult } from '@/components/action'
 import { SettingsNav } from '@/components/pages/settings-nav'
@@ -38,6 +38,8 @@ export interface AccountSettingsProps {
   /** People who sign in by link only set their first password here. */
   readonly hasPassword: boolean
   readonly sessions: readonly BrowserSession[]
+  /** Passkeys and second factor. */
+  readonly signInMethods?: ReactNode
   readonly onChangeEmail: Action<{ email: string; password: string }>
   readonly onSendVerification: () => Promise<ActionResult>
   readonly onChangePassword: Action<{ current: string; next: string }>
@@ -53,6 +55,7 @@ export function AccountSettings(props: AccountSettingsProps) {
       <div className="space-y-6">
         <EmailCard {...props} />
         <PasswordCard {...props} />
+        {props.signInMethods}
         <SessionsCard {...props} />
       </div>
     </>

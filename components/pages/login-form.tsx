@@ -1,11 +1,11 @@
 'use client'
 
-import { MailCheck } from 'lucide-react'
+import { Fingerprint, MailCheck } from 'lucide-react'
 import Link from 'next/link'
 import { useState } from 'react'
 import type { SyntheticEvent } from 'react'
 
-import type { Action } from '@/components/action'
+import type { Action, ActionResult } from '@/components/action'
 import { Alert } from '@/components/ui/alert'
 import { Button } from '@/components/ui/button'
 import { Field } from '@/components/ui/field'
@@ -16,6 +16,8 @@ import { textField, useAction } from '@/components/use-action'
 export interface LoginFormProps {
   readonly onPassword: Action<{ email: string; password: string }>
   readonly onMagicLink: Action<{ email: string }>
+  /** The browser asks which passkey; no address is needed. */
+  readonly onPasskey: () => Promise<ActionResult>
   readonly defaultEmail?: string
   /** Why the person is here, for example that the session has ended. */
   readonly notice?: string | undefined
@@ -27,12 +29,13 @@ export interface LoginFormProps {
  * Password, or a link by mail. Both forms share the address that was typed. The answer about a link never tells whether
  * the address is known.
  */
-export function LoginForm({ onPassword, onMagicLink, defaultEmail = '', notice, mailHint }: LoginFormProps) {
+export function LoginForm({ onPassword, onMagicLink, onPasskey, defaultEmail = '', notice, mailHint }: LoginFormProps) {
   const [mode, setMode] = useState<'password' | 'link'>('password')
   const [email, setEmail] = useState(defaultEmail)
   const [sentTo, setSentTo] = useState<string>()
   const password = useAction(onPassword)
   const link = useAction(onMagicLink)
+  const passkey = useAction<undefined, { readonly ok: true }>(onPasskey)
   const current = mode === 'password' ? password : link
 
   if (sentTo !== undefined) {
@@ -41,13 +44,14 @@ export function LoginForm({ onPassword, onMagicLink, defaultEmail = '', notice, 
 
   const submit = async (event: SyntheticEvent<HTMLFormElement>) => {
     event.preventDefault()
+    passkey.clear()
     if (mode === 'password') {
       await password.run({ email, password: textField(new FormData(event.currentTarget), 'password') })
     } else if (await link.run({ email })) {
       setSentTo(email)
     }
   }
-  const error = current.formError('email', 'password')
+  const error = passkey.error ?? current.formError('email', 'password')
 
   return (
     <form method="post" onSubmit={(event) => void submit(event)} className="space-y-4">
@@ -91,10 +95,23 @@ export function LoginForm({ onPassword, onMagicLink, defaultEmail = '', notice, 
           onClick={() => {
             password.clear()
             link.clear()
+            passkey.clear()
             setMode(mode === 'password' ? 'link' : 'password')
           }}
         >
           {mode === 'password' ? 'Sign in with a link by mail' : 'Sign in with a password'}
+        </Button>
+        <Button
+          size="lg"
+          block
+          pending={passkey.pending}
+          onClick={() => {
+            password.clear()
+            link.clear()
+            void passkey.run(undefined)
+          }}
+        >
+          <Fingerprint aria-hidden /> Sign in with a passkey
         </Button>
       </div>
     </form>

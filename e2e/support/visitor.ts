@@ -25,60 +25,74 @@ export interface Visitor {
   readonly send: (path: string, options?: SendOptions) => Promise<Answer>
   readonly cookie: (name: string) => string | undefined
   readonly cookies: ReadonlyMap<string, string>
+  /** Whoever signed in here can prove it again, as the dialog of the pages has a person do. */
+  proof?: { readonly password: string }
 }
 
 export function createVisitor(baseUrl: string): Visitor {
   const base = new URL(baseUrl)
   const cookies = new Map<string, string>()
 
-  return {
+  const visitor: Visitor = {
     cookies,
     cookie: (name) => cookies.get(name),
-    send: (path, { method, headers = {}, json, form, sameOrigin = true } = {}) =>
-      new Promise((resolve, reject) => {
-        const body =
-          json !== undefined
-            ? JSON.stringify(json)
-            : form !== undefined
-              ? new URLSearchParams(form).toString()
-              : undefined
-        const request = http.request({
-          host: '127.0.0.1',
-          port: base.port,
-          path,
-          method: method ?? (body === undefined ? 'GET' : 'POST'),
-          agent: false,
-          headers: {
-            host: base.host,
-            origin: sameOrigin ? base.origin : 'https://evil.example',
-            'sec-fetch-site': sameOrigin ? 'same-origin' : 'cross-site',
-            ...(cookies.size === 0
-              ? {}
-              : { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') }),
-            ...(json === undefined ? {} : { 'content-type': 'application/json' }),
-            ...(form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' }),
-            ...(body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
-            ...headers,
-          },
-        })
-        request.on('error', reject)
-        request.on('response', (response) => {
-          for (const line of response.headers['set-cookie'] ?? []) remember(cookies, line)
-          const chunks: Buffer[] = []
-          response.on('data', (chunk: Buffer) => chunks.push(chunk))
-          response.on('end', () => {
-            const text = Buffer.concat(chunks).toString('utf8')
-            resolve({
-              status: response.statusCode ?? 0,
-              headers: response.headers,
-              body: text,
-              json: () => JSON.parse(text) as unknown,
-            })
+    async send(path, options) {
+      const answer = await sendOnce(path, options)
+      if (visitor.proof === undefined || answer.status !== 403 || !answer.body.includes('"auth.step_up_required"'))
+        return answer
+      const proven = await sendOnce('/signin/step-up', { json: visitor.proof })
+      if (proven.status !== 204) throw new Error(`step-up answered ${proven.status}: ${proven.body}`)
+      return sendOnce(path, options)
+    },
+  }
+  return visitor
+
+  function sendOnce(
+    path: string,
+    { method, headers = {}, json, form, sameOrigin = true }: SendOptions = {},
+  ): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const body =
+        json !== undefined
+          ? JSON.stringify(json)
+          : form !== undefined
+            ? new URLSearchParams(form).toString()
+            : undefined
+      const request = http.request({
+        host: '127.0.0.1',
+        port: base.port,
+        path,
+        method: method ?? (body === undefined ? 'GET' : 'POST'),
+        agent: false,
+        headers: {
+          host: base.host,
+          origin: sameOrigin ? base.origin : 'https://evil.example',
+          'sec-fetch-site': sameOrigin ? 'same-origin' : 'cross-site',
+          ...(cookies.size === 0 ? {} : { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') }),
+          ...(json === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' }),
+          ...(body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
+          ...headers,
+        },
+      })
+      request.on('error', reject)
+      request.on('response', (response) => {
+        for (const line of response.headers['set-cookie'] ?? []) remember(cookies, line)
+        const chunks: Buffer[] = []
+        response.on('data', (chunk: Buffer) => chunks.push(chunk))
+        response.on('end', () => {
+          const text = Buffer.concat(chunks).toString('utf8')
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            body: text,
+            json: () => JSON.parse(text) as unknown,
           })
-          response.on('error', reject)
         })
-        request.end(body)
-      }),
+        response.on('error', reject)
+      })
+      request.end(body)
+    })
   }
 }
 
@@ -114,10 +128,12 @@ export async function signUpFirst(
   const answer = await visitor.send('/signin/setup', { json: { secret, workspaceName, ...account } })
   if (answer.status !== 200) throw new Error(`sign-up answered ${answer.status}: ${answer.body}`)
   await redeemTicket(visitor)
+  visitor.proof = { password: account.password }
 }
 
 export async function signIn(visitor: Visitor, account: Pick<Account, 'email' | 'password'>): Promise<void> {
   const answer = await visitor.send('/signin/password', { json: { email: account.email, password: account.password } })
   if (answer.status !== 200) throw new Error(`sign-in answered ${answer.status}: ${answer.body}`)
   await redeemTicket(visitor)
+  visitor.proof = { password: account.password }
 }

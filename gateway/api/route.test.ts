@@ -42,6 +42,19 @@ let handled: string[] = []
 
 const routes = [
   defineRoute({
+    id: 'session.issue',
+    method: 'POST',
+    path: '/api/v1/widening',
+    summary: 'Widens access.',
+    permission: 'session.issue',
+    stepUp: true,
+    body: z.strictObject({}),
+    handle: () => {
+      handled.push('session.issue')
+      return Promise.resolve(undefined)
+    },
+  }),
+  defineRoute({
     id: 'agent.show',
     method: 'GET',
     path: '/api/v1/agents/{agentId}',
@@ -213,6 +226,20 @@ describe('the router of the REST API', () => {
         code: 'auth.unauthenticated',
       })
     expect(handled).toEqual([])
+  })
+
+  it('asks a person whose proof is old for a new one where access is widened, and no API key', async () => {
+    const widen = () => send('POST', '/api/v1/widening', { body: '{}' })
+    expect(await widen()).toMatchObject({ status: 403, code: 'auth.step_up_required' })
+    expect(handled).toEqual([])
+    principal = { ...person(), authenticatedAt: new Date() } as MemberPrincipal // a person still
+    expect((await widen()).status).toBe(204)
+    principal = apiKey()
+    expect((await widen()).status).toBe(204)
+    expect(handled).toEqual(['session.issue', 'session.issue'])
+    // Whoever may not do it at all is told that, and not asked for a password first.
+    principal = person('auditor')
+    expect(await widen()).toMatchObject({ status: 403, code: 'auth.forbidden' })
   })
 
   it('answers 405 and names the methods a path takes, and 404 where there is no path', async () => {

@@ -20,6 +20,7 @@ import { oauthClientRoutes } from './v1/oauth-clients'
 import { profileRoutes } from './v1/profiles'
 import { sessionRoutes } from './v1/sessions'
 import { signInRoutes } from './v1/sign-in'
+import { signInMethodRoutes } from './v1/sign-in-methods'
 import { workspaceRoutes } from './v1/workspace'
 
 export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
@@ -27,6 +28,7 @@ export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
   const { publicUrl } = core.config
   return [
     ...accountRoutes(deps),
+    ...signInMethodRoutes(deps),
     ...workspaceRoutes(deps),
     ...signInRoutes(deps),
     ...invitationRoutes({ ...deps, publicUrl }),

@@ -16,6 +16,13 @@ export const ACTIONS = {
 
   'person.signed_in': { title: 'Signed in' },
   'person.signed_out': { title: 'Signed out', always: true },
+  'person.second_factor_asked': { title: 'Gave the first of two factors' },
+  'person.totp_added': { title: 'An authenticator app was added' },
+  'person.totp_removed': { title: 'The authenticator app was removed' },
+  'person.passkey_added': { title: 'A passkey was added' },
+  'person.passkey_removed': { title: 'A passkey was removed' },
+  'person.recovery_codes_made': { title: 'New recovery codes were made' },
+  'person.reauthenticated': { title: 'Confirmed that it is them' },
   'person.sign_in_refused': { title: 'A sign-in was refused', always: true },
   'person.signed_up': { title: 'Signed up' },
   'person.password_changed': { title: 'The password was changed' },

@@ -37,6 +37,20 @@ export const SIGN_IN_RATES = {
     account: { points: 50, seconds: 3_600 },
     everybody: { points: 600, seconds: 60 },
   },
+  /** Six digits can be guessed: few a quarter of an hour, and for strangers few an hour in all. */
+  code: {
+    pair: { points: 6, seconds: 900 },
+    network: { points: 60, seconds: 900 },
+    account: { points: 10, seconds: 3_600 },
+    everybody: { points: 600, seconds: 60 },
+  },
+  /** Nothing to guess: what is bounded is work. A challenge and its answer count one each. */
+  passkey: {
+    pair: { points: 120, seconds: 900 },
+    network: { points: 120, seconds: 900 },
+    account: { points: 600, seconds: 900 },
+    everybody: { points: 2_400, seconds: 60 },
+  },
   mail: {
     pair: { points: 8, seconds: 900 },
     network: { points: 40, seconds: 3_600 },

@@ -7,6 +7,8 @@
  * @see OWASP ASVS 5.0 §6.3.8
  * @module
  */
+import type { PublicKeyCredentialRequestOptionsJSON } from '@simplewebauthn/server'
+
 import type { AppDb, AppTx } from '../db/app-db'
 import { enterTenant } from '../db/enter-tenant'
 import { AppError } from '../errors'
@@ -16,6 +18,7 @@ import { findEmailAddress, parseEmailAddress } from './email-address'
 import { askForLink, inspectLink, spendLink } from './email-tokens'
 import type { SignInLimits } from './limits'
 import { queueMail, type AnnounceMail } from './outgoing-mail'
+import type { Passkeys } from './passkeys'
 import type { Passwords } from './password'
 import { homeTenant } from './people'
 import type { SignInMethod, WebSession, WebSessions } from './sessions'
@@ -29,8 +32,12 @@ export interface SignIn {
   askForMagicLink(email: string, visitor: Visitor): Promise<void>
   /** @throws AppError `auth.link_invalid` */
   withMagicLink(secret: string, visitor: Visitor): Promise<Ticket>
+  /** What a device is to sign. The same for everybody: nobody is named. */
+  askForPasskey(visitor: Visitor): Promise<PublicKeyCredentialRequestOptionsJSON>
+  /** @throws AppError `auth.unauthenticated`, the same for every reason; `request.rate_limited` */
+  withPasskey(response: unknown, visitor: Visitor): Promise<Ticket>
   /** Ends this session, whatever else fails. */
-  signOut(session: WebSession, network: string): Promise<void>
+  signOut(session: Pick<WebSession, 'personId' | 'tenantId' | 'sessionId'>, network: string): Promise<void>
 }
 
 export interface SignInDependencies {
@@ -40,17 +47,25 @@ export interface SignInDependencies {
   readonly limits: SignInLimits
   readonly events: RecordsEvents
   readonly announceMail: AnnounceMail
+  readonly passkeys: Pick<Passkeys, 'askToSign' | 'signed' | 'spend'>
 }
 
 export function createSignIn(deps: SignInDependencies): SignIn {
-  const { appDb, passwords, sessions, limits, events } = deps
+  const { appDb, passwords, sessions, limits, events, passkeys } = deps
 
   /** The session and its record, in the transaction of what proved the person. */
-  async function start(tx: AppTx, personId: PersonId, method: SignInMethod, visitor: Visitor): Promise<Ticket> {
+  async function start(
+    tx: AppTx,
+    personId: PersonId,
+    method: SignInMethod,
+    visitor: Visitor,
+    hasSecondFactor = false,
+  ): Promise<Ticket> {
     const tenantId = await homeTenant(tx, personId)
     const session = await sessions.start(tx, {
       personId,
       method,
+      hasSecondFactor,
       ...visitor,
       ...(tenantId === undefined ? {} : { tenantId }),
     })
@@ -58,7 +73,7 @@ export function createSignIn(deps: SignInDependencies): SignIn {
       await enterTenant(tx, tenantId)
       await events.event(tx, {
         tenantId,
-        action: 'person.signed_in',
+        action: session.isWaiting ? 'person.second_factor_asked' : 'person.signed_in',
         actor: { kind: 'person', personId },
         targetId: session.sessionId,
         detail: { method },
@@ -136,6 +151,22 @@ export function createSignIn(deps: SignInDependencies): SignIn {
       })
     },
 
+    async askForPasskey(visitor) {
+      await limits.count('passkey', { network: visitor.network, isKnown: () => Promise.resolve(true) })
+      return passkeys.askToSign('sign_in', visitor.browserHash)
+    },
+
+    async withPasskey(response, visitor) {
+      await limits.count('passkey', { network: visitor.network, isKnown: () => Promise.resolve(true) })
+      const match = await passkeys.signed('sign_in', visitor.browserHash, response)
+      if (match === undefined) throw notAccepted()
+      return appDb.transaction(async (tx) => {
+        // The row is held until the session is in: a passkey removed meanwhile refuses this sign-in.
+        if (!(await passkeys.spend(tx, match))) throw notAccepted()
+        return start(tx, match.personId, 'passkey', visitor, true)
+      })
+    },
+
     async signOut(session, network) {
       const tenantId: TenantId | null = session.tenantId
       await appDb.scoped(tenantId === null ? {} : { tenantId }, async (tx) => {
@@ -153,4 +184,5 @@ export function createSignIn(deps: SignInDependencies): SignIn {
   }
 }
 
+const notAccepted = () => new AppError('auth.unauthenticated', 'This passkey was not accepted.')
 const refused = () => new AppError('auth.unauthenticated', 'The e-mail address or the password is not right.')

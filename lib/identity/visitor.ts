@@ -19,4 +19,6 @@ export interface Ticket {
   readonly personId: PersonId
   readonly sessionId: Id<'webSession'>
   readonly secret: Secret
+  /** The second factor is still to be given: until then the session opens nothing but that. */
+  readonly isWaiting: boolean
 }

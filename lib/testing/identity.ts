@@ -4,12 +4,13 @@
  *
  * @module
  */
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
 import type { AuditEvent } from '@/lib/audit/record'
-import { systemClock } from '@/lib/clock'
+import { systemClock, type Clock } from '@/lib/clock'
 import { createAppDb, type AppDb } from '@/lib/db/app-db'
 import { createRateLimitStore } from '@/lib/db/rate-limit-store'
 import { createApiKeys } from '@/lib/identity/api-keys'
@@ -20,11 +21,17 @@ import { parseDisplayName } from '@/lib/identity/display-name'
 import { createInvitations } from '@/lib/identity/invitations'
 import { createSignInLimits } from '@/lib/identity/limits'
 import { createPasswords } from '@/lib/identity/password'
+import { createPasskeys } from '@/lib/identity/passkeys'
 import { createPeople } from '@/lib/identity/people'
+import { createProofs } from '@/lib/identity/proofs'
+import { createReauthentication } from '@/lib/identity/reauthentication'
+import { createSecondFactor } from '@/lib/identity/second-factor'
 import { createSessionReader } from '@/lib/identity/session-reader'
 import { createWebSessions } from '@/lib/identity/sessions'
+import { createSignInMethods } from '@/lib/identity/sign-in-methods'
 import { createSignIn } from '@/lib/identity/sign-in'
 import { createSignUp } from '@/lib/identity/sign-up'
+import { createTotps } from '@/lib/identity/totp'
 import type { Ticket, Visitor } from '@/lib/identity/visitor'
 import { hashSecret, newSecret, type Id, type PersonId, type TenantId } from '@/lib/ids'
 import { createLog } from '@/lib/log'
@@ -35,6 +42,8 @@ import { createMembers } from '@/lib/tenancy/members'
 import type { RecordsEvents } from '@/lib/tenancy/events'
 import { createTenants } from '@/lib/tenancy/tenants'
 import { createWorkspaces } from '@/lib/tenancy/workspaces'
+import type { TenantKeys } from '@/lib/vault/tenant-keys'
+import { createTotpSeal } from '@/wiring/totp-seal'
 
 import type { TestDatabases } from './database'
 
@@ -70,6 +79,8 @@ export function createTestIdentity(
     readonly selfServiceSignUp?: boolean
     /** Absent: events go into `recorded`. */
     readonly events?: RecordsEvents
+    /** What codes are of. */
+    readonly clock?: Clock
   } = {},
 ) {
   const publicUrl = options.publicUrl ?? 'http://localhost:3000'
@@ -89,7 +100,12 @@ export function createTestIdentity(
   const passwords = createPasswords({ queue: 64, onCompute: (operation) => computed.push(operation) })
   const sessions = createWebSessions({ appDb })
   const cookies = signInCookies(publicUrl)
-  const signInDeps = { appDb, passwords, sessions, limits, events, announceMail }
+  const verified: string[] = []
+  const passkeys = createPasskeys({ appDb, publicUrl, onVerify: () => verified.push('passkey') })
+  const clock = options.clock ?? systemClock
+  const totps = createTotps({ appDb, seal: createTotpSeal(personKeys()), clock, issuer: 'Portcullis' })
+  const proofs = createProofs({ appDb, passwords, totps, passkeys, limits })
+  const signInDeps = { appDb, passwords, sessions, limits, events, announceMail, passkeys, totps, proofs }
   const apiKeys = createApiKeys({ appDb, events, clock: systemClock })
   const signUp = createSignUp({
     ...signInDeps,
@@ -121,6 +137,12 @@ export function createTestIdentity(
     signInDeps,
     recorded,
     computed,
+    verified,
+    passkeys,
+    totps,
+    proofs,
+    secondFactor: createSecondFactor(signInDeps),
+    signInMethods: createSignInMethods(signInDeps),
     announced,
     store,
     limits,
@@ -135,6 +157,7 @@ export function createTestIdentity(
     signIn: createSignIn(signInDeps),
     credentials: createCredentials({ ...signInDeps, clock: systemClock }),
     authenticator: createAuthenticator({ appDb, sessions, apiKeys, cookies }),
+    reauthentication: createReauthentication(signInDeps),
     people: createPeople({ appDb, passwords }),
     tenants: createTenants({ appDb, events }),
     members: createMembers({ appDb, events }),
@@ -165,6 +188,15 @@ export function createTestIdentity(
       await Promise.all([webDb.close(), store.close()])
       rmSync(dataDir, { recursive: true, force: true })
     },
+  }
+}
+
+/** One key that is always there; each use gets a copy, because its user zeroes it. */
+function personKeys(): Pick<TenantKeys, 'current' | 'at'> {
+  const key = randomBytes(32)
+  return {
+    current: () => Promise.resolve({ version: 1, key: Buffer.from(key) }),
+    at: () => Promise.resolve(Buffer.from(key)),
   }
 }
 

@@ -25,8 +25,11 @@ import {
 } from './private-file'
 
 /** Purposes have keys of their own, so that destroying what one protects leaves the others readable. */
-export const PURPOSES = ['vault', 'audit', 'spool', 'webhook', 'mcp', 'sign_in'] as const
+export const PURPOSES = ['vault', 'audit', 'spool', 'webhook', 'mcp', 'sign_in', 'person'] as const
 export type KeyPurpose = (typeof PURPOSES)[number]
+
+/** Whose keys those are that belong to no workspace: people's. No workspace gets this id; a real one begins with its time. */
+export const INSTALLATION: TenantId = brand<'tenant'>(`ten_${'0'.repeat(26)}`)
 
 export interface KeyPlace {
   readonly tenantId: TenantId

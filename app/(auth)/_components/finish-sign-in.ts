@@ -27,7 +27,7 @@ export async function signInWith(
   return { ok: true }
 }
 
-async function redeemTicket(): Promise<boolean> {
+export async function redeemTicket(): Promise<boolean> {
   const csrf = await fetch('/api/auth/csrf', { cache: 'no-store', credentials: 'same-origin' })
   const token: unknown = csrf.ok ? await csrf.json() : undefined
   const csrfToken = isRecord(token) && typeof token['csrfToken'] === 'string' ? token['csrfToken'] : ''

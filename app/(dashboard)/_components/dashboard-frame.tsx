@@ -4,6 +4,7 @@ import { useEffect, useState } from 'react'
 import type { ReactNode } from 'react'
 
 import { isRecord, send, text } from '@/app/_client/request'
+import { StepUpProvider } from '@/app/_client/step-up'
 import { UnreadProvider, useUnreadCount } from '@/app/_client/unread'
 import { AppShell } from '@/components/shell/app-shell'
 import type { SignedInPerson } from '@/components/shell/user-menu'
@@ -74,7 +75,7 @@ export function DashboardFrame({
         onSwitchWorkspace={(id) => void switchWorkspace(id)}
         onSignOut={() => void signOut()}
       >
-        {children}
+        <StepUpProvider>{children}</StepUpProvider>
       </AppShell>
     </UnreadProvider>
   )

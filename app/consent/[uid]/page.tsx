@@ -1,5 +1,6 @@
 import type { Metadata } from 'next'
 
+import { StepUpProvider } from '@/app/_client/step-up'
 import { requireSignedIn } from '@/app/_data/session'
 import { web } from '@/app/_data/web'
 import { ConsentPage } from '@/app/consent/_components/consent-page'
@@ -15,10 +16,12 @@ export default async function Consent({ params }: { params: Promise<{ uid: strin
   const viewer = await requireSignedIn()
   const { uid } = await params
   return (
-    <ConsentPage
-      uid={uid}
-      isSandbox={web().config.sandbox}
-      viewer={viewer === null ? undefined : { email: viewer.email, workspaceId: viewer.tenantId }}
-    />
+    <StepUpProvider>
+      <ConsentPage
+        uid={uid}
+        isSandbox={web().config.sandbox}
+        viewer={viewer === null ? undefined : { email: viewer.email, workspaceId: viewer.tenantId }}
+      />
+    </StepUpProvider>
   )
 }

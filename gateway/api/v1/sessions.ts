@@ -45,6 +45,7 @@ export function sessionRoutes({
       path: '/api/v1/agents/{agentId}/sessions',
       summary: 'Issues a session key for an agent. The key is in this answer and nowhere else.',
       permission: 'session.issue',
+      stepUp: true,
       params: z.strictObject({ agentId: idParam('agent') }),
       body: z.strictObject({
         label: z.string().max(80).optional(),

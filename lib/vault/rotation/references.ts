@@ -75,6 +75,11 @@ const COUNTERS: Readonly<Partial<Record<string, Counter>>> = {
         SELECT count(*) AS count FROM webhook WHERE tenant_id = ${tenantId} AND key_version = ${version}`
       return { webhooks: Number(row?.count ?? 0) }
     }),
+  person: async ({ appDb }, { version }) => {
+    const [row] = await appDb.global.$queryRaw<{ count: bigint }[]>`
+      SELECT count(*) AS count FROM person_totp WHERE key_version = ${version}`
+    return { 'authenticator apps': Number(row?.count ?? 0) }
+  },
   // Nothing is kept: what is sealed travels through a client and lives for minutes.
   mcp: () => Promise.resolve({}),
 }

@@ -2,6 +2,7 @@
 
 import { useRouter } from 'next/navigation'
 
+import { SignInMethodsSection } from '@/app/(dashboard)/settings/account/_components/sign-in-methods-section'
 import { send } from '@/app/_client/request'
 import type { ActionResult } from '@/components/action'
 import { AccountSettings } from '@/components/pages/account-settings'
@@ -39,6 +40,7 @@ export function AccountPage(facts: Facts) {
   return (
     <AccountSettings
       {...facts}
+      signInMethods={<SignInMethodsSection />}
       onChangeEmail={({ email, password }) => change('POST', '/api/v1/account/email', { email, ...proof(password) })}
       onSendVerification={() => change('POST', '/api/v1/account/email/verification', {})}
       onChangePassword={({ current, next }) =>
