@@ -41,15 +41,20 @@ test.describe.configure({ mode: 'serial' })
 /** What nobody may reach without signing in, and why. Each entry is used, or the test fails. */
 const PUBLIC = [
   { path: '/login', because: 'where signing in begins' },
+  { path: '/invite', because: 'reads its secret from the fragment; spends it by a POST' },
   { path: '/magic-link', because: 'reads its secret from the fragment; spends it by a POST' },
   { path: '/reset', because: 'reads its secret from the fragment; spends it by a POST' },
   { path: '/sign-up', because: 'reads its secret from the fragment; spends it by a POST' },
   { path: '/verify-email', because: 'reads its secret from the fragment; spends it by a POST' },
   { path: '/api/auth/[...nextauth]', because: 'turns the ticket of a sign-in into the cookie' },
   { path: '/api/v1/openapi.json', because: 'the contract itself, the same for everybody' },
+  { path: '/api/v1/leaked-keys', because: 'whoever found a key may end it, and learns nothing by that' },
   { path: '/healthz', because: 'probes have no account' },
   { path: '/readyz', because: 'probes have no account' },
-  { path: '/signin/', because: 'steps of signing in; each asks for a secret of its own and takes no id' },
+  {
+    path: '/signin/',
+    because: 'steps of signing in; each asks for a secret of its own, or for a session and what its person owned',
+  },
   { path: '/.well-known/oauth-protected-resource/mcp/', because: 'RFC 9728: how a client without a session finds out' },
   { path: '/.well-known/oauth-authorization-server', because: 'RFC 8414: the same for everybody' },
   { path: '/.well-known/openid-configuration', because: 'answers 404 to whoever looks for what this is not' },

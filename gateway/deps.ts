@@ -17,6 +17,7 @@ import { createSignInLimits } from '@/lib/identity/limits'
 import { createPasswords } from '@/lib/identity/password'
 import { createPasskeys } from '@/lib/identity/passkeys'
 import { createPeople, type People } from '@/lib/identity/people'
+import { createPersonalData, type PersonalDataReader } from '@/lib/identity/personal-data'
 import { createProofs } from '@/lib/identity/proofs'
 import { createReauthentication, type Reauthentication } from '@/lib/identity/reauthentication'
 import { createSecondFactor, type SecondFactor } from '@/lib/identity/second-factor'
@@ -60,6 +61,7 @@ export interface GatewayDeps extends SignInElsewhere {
   readonly people: People
   readonly tenants: Tenants
   readonly members: Members
+  readonly personalData: PersonalDataReader
   readonly invitations: Invitations
   readonly workspaces: Workspaces
   readonly signIn: SignIn
@@ -123,6 +125,7 @@ export function createGatewayDeps(core: Core): GatewayDeps {
     people: createPeople({ appDb, passwords }),
     tenants: createTenants({ appDb, events: audit }),
     members: createMembers({ appDb, events: audit }),
+    personalData: createPersonalData({ appDb, events: audit }),
     invitations: createInvitations(identity),
     workspaces: createWorkspaces({ appDb, events: audit, parseName: parseDisplayName }),
     leakedKeys: createLeakedKeys({ appDb, store: limitStore, events: audit, announceMail: identity.announceMail }),

@@ -7,6 +7,7 @@
 import { z } from 'zod'
 
 import { AppError } from '@/lib/errors'
+import { requireOwnSignIn } from '@/lib/identity/entry'
 import type { WebSession } from '@/lib/identity/sessions'
 import type { Workspaces } from '@/lib/tenancy/workspaces'
 
@@ -21,6 +22,7 @@ export function workspaceHandlers(deps: {
       const body = await readJson(request, z.strictObject({ workspaceId: z.string().max(64) }))
       const session = await deps.sessionOf(request)
       if (session === undefined) throw new AppError('auth.unauthenticated', 'Sign in first.')
+      requireOwnSignIn(session)
       const { personId, sessionId: webSessionId } = session
       await deps.workspaces.restore({ personId, webSessionId, network: request.network }, body.workspaceId)
       sendJson(response, 200, { next: '/' })

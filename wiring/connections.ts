@@ -22,6 +22,7 @@ export function createConnectionFlows(core: Core, queue: Pick<JobQueue, 'enqueue
     providers,
     audit,
     onRevocation: (tenantId, revocationId) => queue.enqueue('revokeGrant', { tenantId, revocationId }),
+    destroyVaultKey: (tenantId, version) => keys.destroy(tenantId, 'vault', version),
     publicUrl: config.publicUrl,
     clock,
     log,

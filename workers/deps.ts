@@ -128,6 +128,10 @@ function credentialHandlers(core: Core, queue: JobQueue, refreshDue: ReturnType<
       for (const { tenantId, revocationId } of await connections.due(SCAN))
         await queue.enqueue('revokeGrant', { tenantId, revocationId })
     }),
+    purgeWorkspaces: singly(async () => {
+      const { purged, waiting } = await connections.purge()
+      if (purged + waiting > 0) log.info({ purged, waiting }, 'deleted workspaces were destroyed')
+    }),
     sweepConnections: singly(async () => {
       const report = await connections.sweep()
       if (Object.values(report).some((n: number) => n > 0)) log.info({ ...report }, 'connections were repaired')

@@ -5,7 +5,9 @@
  */
 import 'server-only'
 
+import type { DeletedWorkspace } from '@/components/pages/deleted-workspaces'
 import { systemClock } from '@/lib/clock'
+import { brand, type PersonId } from '@/lib/ids'
 
 import { deviceName } from './device'
 import type { Viewer } from './session'
@@ -48,4 +50,21 @@ export async function readAccount(viewer: Viewer): Promise<Account> {
       })),
     }
   })
+}
+
+/** Deleted workspaces that this person, an owner, may take back still. */
+export async function listDeletedWorkspaces(personId: PersonId): Promise<DeletedWorkspace[]> {
+  const { db } = web()
+  const found: DeletedWorkspace[] = []
+  const rows = await db.global.$queryRaw<
+    { tenant_id: string }[]
+  >`SELECT tenant_id FROM restorable_tenants_of(${personId})`
+  for (const row of rows) {
+    const id = brand<'tenant'>(row.tenant_id)
+    const tenant = await db.tenant(id, (tx) =>
+      tx.tenant.findUnique({ where: { id }, select: { name: true, purgeAt: true } }),
+    )
+    if (tenant?.purgeAt != null) found.push({ id, name: tenant.name, purgeAt: tenant.purgeAt.toISOString() })
+  }
+  return found
 }

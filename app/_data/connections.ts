@@ -1,5 +1,6 @@
 /**
- * Accounts that are connected, as their page shows them. Members see their own; owners, admins and auditors see all.
+ * Accounts that are connected, as their page shows them. Members see their own and those that are shared; owners, admins
+ * and auditors see all.
  *
  * @module
  */
@@ -49,6 +50,7 @@ const select = {
   providerApp: true,
   authorizedAt: true,
   idleReason: true,
+  sharing: true,
 } as const
 
 /** What a viewer may see of a workspace's connections, as a condition of every query here. */
@@ -56,7 +58,7 @@ export function visibleTo({ tenantId, personId, role }: Viewer) {
   return {
     tenantId,
     access: { not: 'deleted' },
-    ...(role === 'member' ? { ownerPersonId: personId } : {}),
+    ...(role === 'member' ? { OR: [{ ownerPersonId: personId }, { sharing: 'workspace' }] } : {}),
   }
 }
 
@@ -93,6 +95,9 @@ export interface ConnectionFacts extends ConnectionRow {
   /** Only its owner can consent again. */
   readonly canReconnect: boolean
   readonly canTest: boolean
+  readonly isShared: boolean
+  /** Its owner either way; admins to take back what is shared. */
+  readonly canChangeSharing: boolean
 }
 
 /** @returns undefined for a missing, a foreign and somebody else's connection alike */
@@ -122,6 +127,9 @@ export async function findConnection(viewer: Viewer, connectionId: string): Prom
       canDisconnect: isPermitted(viewer.role, 'connection.disconnect') && (isAdmin || isOwn),
       canReconnect: isPermitted(viewer.role, 'connection.connect') && isOwn,
       canTest: isPermitted(viewer.role, 'connection.test') && (isAdmin || isOwn),
+      isShared: row.sharing === 'workspace',
+      canChangeSharing:
+        isPermitted(viewer.role, 'connection.share') && (isOwn || (isAdmin && row.sharing === 'workspace')),
     }
   })
 }
@@ -263,14 +271,17 @@ function likelyWarnings(
   return [hasIncident, endsSoon, cannotRenew, row.idleReason === 'grant_ending'].filter(Boolean).length
 }
 
+interface Reached {
+  readonly provider: string
+  readonly ownerPersonId: string | null
+  readonly sharing: string
+}
+
 /**
  * Agents whose profile names tools of a connection's provider, and whether one of their live sessions reaches it: one that
- * acts for the workspace, or for the person whose account it is.
+ * acts for the workspace, for the person whose account it is, or for anybody while it is shared.
  */
-async function createToolUsers(
-  tx: AppTx,
-  { tenantId }: Viewer,
-): Promise<(connection: { readonly provider: string; readonly ownerPersonId: string | null }) => AgentUse[]> {
+async function createToolUsers(tx: AppTx, { tenantId }: Viewer): Promise<(connection: Reached) => AgentUse[]> {
   const agents = (await allowedTools(tx, tenantId)).map(({ tools, ...agent }) => {
     const counts = new Map<string, number>()
     for (const tool of tools) {
@@ -287,14 +298,16 @@ async function createToolUsers(
     tx.agent.findMany({ where: { tenantId, disabledAt: { not: null } }, select: { id: true } }),
   ])
   const isDisabled = new Set(disabled.map(({ id }) => id))
-  return ({ provider, ownerPersonId }) =>
+  return ({ provider, ownerPersonId, sharing }) =>
     agents.flatMap(({ id, name, counts }) => {
       const toolCount = counts.get(provider)
       if (toolCount === undefined) return []
       const reaches = sessions.some(
         (session) =>
           session.agentId === id &&
-          (session.actsFor === 'workspace' || (ownerPersonId !== null && session.personId === ownerPersonId)),
+          (session.actsFor === 'workspace' ||
+            sharing === 'workspace' ||
+            (ownerPersonId !== null && session.personId === ownerPersonId)),
       )
       return [{ id, name, toolCount, reach: isDisabled.has(id) ? 'disabled' : reaches ? 'uses' : 'could' } as const]
     })

@@ -42,10 +42,16 @@ export interface Viewer {
 
 const MAX_WORKSPACES = 50
 
+/** The session alone, once per request: for what needs no workspace. */
+export const findSession = cache(async () => {
+  const { cookies: names, sessions } = web()
+  return sessions.find((await cookies()).get(names.session)?.value)
+})
+
 /** The session's facts, once per request. Undefined: nobody is signed in. Null: a member of no workspace. */
 export const findViewer = cache(async (): Promise<Viewer | null | undefined> => {
-  const { db, cookies: names, sessions } = web()
-  const session = await sessions.find((await cookies()).get(names.session)?.value)
+  const { db } = web()
+  const session = await findSession()
   if (session === undefined) return undefined
   const { personId } = session
 

@@ -5,7 +5,8 @@
  */
 import 'server-only'
 
-import type { Member } from '@/components/pages/workspace-settings'
+import type { Member } from '@/components/pages/people-settings'
+import type { Lifetimes } from '@/components/pages/workspace-settings'
 import { parseRole } from '@/lib/tenancy/role'
 
 import type { Viewer } from './session'
@@ -44,10 +45,24 @@ export async function listMembers({ tenantId, personId }: Viewer): Promise<Membe
   })
 }
 
-/** Whether agents may say by name who can help with an account. */
-export async function readAgentsSeeOwnerNames({ tenantId }: Viewer): Promise<boolean> {
+export interface WorkspaceFacts {
+  /** Whether agents may say by name who can help with an account. */
+  readonly agentsSeeOwnerNames: boolean
+  readonly lifetimes: Lifetimes
+}
+
+export async function readWorkspaceSettings({ tenantId }: Viewer): Promise<WorkspaceFacts> {
   const row = await web().db.tenant(tenantId, (tx) =>
-    tx.tenant.findUnique({ where: { id: tenantId }, select: { agentsSeeOwnerNames: true } }),
+    tx.tenant.findUniqueOrThrow({
+      where: { id: tenantId },
+      select: {
+        agentsSeeOwnerNames: true,
+        accessTokenMinutes: true,
+        sessionIdleDays: true,
+        sessionAbsoluteDays: true,
+      },
+    }),
   )
-  return row?.agentsSeeOwnerNames ?? false
+  const { agentsSeeOwnerNames, ...lifetimes } = row
+  return { agentsSeeOwnerNames, lifetimes }
 }

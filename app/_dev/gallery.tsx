@@ -53,15 +53,18 @@ import {
 } from '@/components/pages/consent-request'
 import { ConnectProvider } from '@/components/pages/connect-provider'
 import { ConnectResult } from '@/components/pages/connect-result'
+import { ApiKeys } from '@/components/pages/api-keys'
 import { ConnectionDetail } from '@/components/pages/connection-detail'
 import type { TestResult } from '@/components/pages/connection-types'
 import { ConnectionsList } from '@/components/pages/connections-list'
 import { FirstRunGuide } from '@/components/pages/first-run-guide'
 import { Home } from '@/components/pages/home'
 import { LinkUnusable, MagicLinkConfirm, VerifyEmailConfirm } from '@/components/pages/link-confirm'
+import { LinkedSignInsCard } from '@/components/pages/linked-sign-ins'
 import { LoadFailed } from '@/components/pages/load-failed'
 import { LoginForm } from '@/components/pages/login-form'
 import { NotificationsList } from '@/components/pages/notifications-list'
+import { PeopleSettings } from '@/components/pages/people-settings'
 import { ResetConfirm, ResetRequest } from '@/components/pages/reset-forms'
 import { SessionsList, SessionsTable } from '@/components/pages/sessions-list'
 import { SignUpForm } from '@/components/pages/sign-up-form'
@@ -126,6 +129,9 @@ function connectionPage(state: (typeof states)[number], canManage = true) {
       canReconnect={canManage}
       canDisconnect={canManage}
       canTest={canManage}
+      isShared={false}
+      canChangeSharing={canManage}
+      onShare={accept}
       onReconnect={() => refuse('Google is not answering. Try again in a minute.')}
       onDisconnect={() => refuse('The connection changed meanwhile. Load the page again.')}
       onTest={() => give<TestResult>({ isWorking: true, latencyMs: 214, isRenewed: true })(undefined)}
@@ -364,13 +370,35 @@ const inside: Readonly<Record<string, ReactNode>> = {
       onChangePassword={accept}
       onEndSession={accept}
       onEndOtherSessions={accept.bind(undefined, undefined)}
+      linkedSignIns={
+        <LinkedSignInsCard
+          links={[
+            { id: 'idn_1', provider: 'google', label: 'ann@example.com', lastUsedAt: '2026-01-01T10:00:00.000Z' },
+          ]}
+          onRetry={() => undefined}
+          onUnlink={accept}
+        />
+      }
+      workspaces={[
+        { id: 'ten_1', name: 'Example', isCurrent: true },
+        { id: 'ten_2', name: 'Second', isCurrent: false },
+      ]}
+      deletedWorkspaces={[{ id: 'ten_3', name: 'Old', purgeAt: '2026-01-08T10:00:00.000Z' }]}
+      canCreateWorkspace
+      onCreateWorkspace={accept}
+      onOpenWorkspace={accept}
+      onRestoreWorkspace={accept}
+      onExport={accept.bind(undefined, undefined)}
     />
   ),
   workspace: (
     <WorkspaceSettings
       name="Example"
       canRename
-      members={members}
+      canDelete
+      lifetimes={{ accessTokenMinutes: 15, sessionIdleDays: 30, sessionAbsoluteDays: 90 }}
+      onLifetimes={accept}
+      onDelete={() => refuse('The workspace was changed meanwhile. Load the page again.')}
       providerApps={providerApps}
       agentsSeeOwnerNames
       webhooks={<WebhookSettings {...webhookActions} webhooks={webhooks} />}
@@ -378,11 +406,60 @@ const inside: Readonly<Record<string, ReactNode>> = {
       onShowNames={accept}
     />
   ),
+  people: (
+    <PeopleSettings
+      workspace="Example"
+      members={members}
+      invitations={[
+        {
+          id: 'inv_1',
+          email: 'grace@example.com',
+          role: 'member',
+          inviter: 'Ann Hoffmann',
+          createdAt: '2026-01-01T10:00:00.000Z',
+          expiresAt: '2026-01-08T10:00:00.000Z',
+          state: 'open',
+        },
+      ]}
+      canManage
+      reachable={['owner', 'admin', 'member', 'auditor']}
+      onChangeRole={accept}
+      onRemove={accept}
+      onInvite={() => refuse('This person is a member already.', 'email')}
+      onWithdraw={accept}
+    />
+  ),
+  'api-keys': (
+    <ApiKeys
+      keys={[
+        {
+          id: 'key_1',
+          name: 'Nightly report',
+          prefix: 'pck_a1b2',
+          role: 'member',
+          scopes: ['connection.read', 'agent.read'],
+          ipRanges: ['192.0.2.0/24'],
+          owner: 'You',
+          createdAt: '2026-01-01T10:00:00.000Z',
+          expiresAt: '2026-04-01T10:00:00.000Z',
+          lastUsedAt: undefined,
+          state: 'active',
+        },
+      ]}
+      canCreate
+      roles={[{ role: 'member', scopes: ['agent.read', 'connection.read'] }]}
+      onCreate={() => refuse('A workspace has at most 200 API keys. Revoke one first.')}
+      onRevoke={accept}
+    />
+  ),
   'workspace-member': (
     <WorkspaceSettings
       name="Example"
       canRename={false}
-      members={members}
+      canDelete={false}
+      lifetimes={{ accessTokenMinutes: 15, sessionIdleDays: 30, sessionAbsoluteDays: 90 }}
+      onLifetimes={accept}
+      onDelete={() => refuse('Your role in this workspace does not allow this.')}
       providerApps="loading"
       agentsSeeOwnerNames={false}
       onRename={accept}

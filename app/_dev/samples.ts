@@ -11,7 +11,8 @@ import type { NotificationRow } from '@/components/pages/notifications-list'
 import type { DoctorDiagnosis, DoctorStep } from '@/components/pages/agent-doctor'
 import type { SessionRow } from '@/components/pages/sessions-list'
 import type { DeliveryRow, WebhookRow } from '@/components/pages/webhook-settings'
-import type { Member, ProviderAppStatus } from '@/components/pages/workspace-settings'
+import type { Member } from '@/components/pages/people-settings'
+import type { ProviderAppStatus } from '@/components/pages/workspace-settings'
 import type { CallsBucket } from '@/components/ui/chart'
 
 export const galleryNow = Date.UTC(2026, 10, 21, 9, 30)

@@ -1,10 +1,12 @@
 'use client'
 
-import { Monitor } from 'lucide-react'
-import { useRef } from 'react'
+import { Download, Monitor, Plus } from 'lucide-react'
+import { useRef, useState } from 'react'
 import type { ReactNode, SyntheticEvent } from 'react'
 
 import type { Action, ActionResult } from '@/components/action'
+import { DeletedWorkspaces } from '@/components/pages/deleted-workspaces'
+import type { DeletedWorkspace } from '@/components/pages/deleted-workspaces'
 import { SettingsNav } from '@/components/pages/settings-nav'
 import { minPasswordLength } from '@/components/pages/sign-up-form'
 import { Alert } from '@/components/ui/alert'
@@ -12,6 +14,7 @@ import { ConfirmDialog } from '@/components/ui/alert-dialog'
 import { Badge } from '@/components/ui/badge'
 import { Button } from '@/components/ui/button'
 import { Card, CardBody, CardHeader } from '@/components/ui/card'
+import { Dialog, DialogClose, DialogContent, DialogTrigger } from '@/components/ui/dialog'
 import { Field } from '@/components/ui/field'
 import { Input } from '@/components/ui/input'
 import { PageHeader } from '@/components/ui/page-header'
@@ -45,6 +48,17 @@ export interface AccountSettingsProps {
   readonly onChangePassword: Action<{ current: string; next: string }>
   readonly onEndSession: Action<{ id: string }>
   readonly onEndOtherSessions: () => Promise<ActionResult>
+  /** Where else the person signs in. */
+  readonly linkedSignIns?: ReactNode
+  readonly workspaces: readonly { readonly id: string; readonly name: string; readonly isCurrent: boolean }[]
+  /** Deleted ones that the person, an owner, may take back still. */
+  readonly deletedWorkspaces: readonly DeletedWorkspace[]
+  readonly canCreateWorkspace: boolean
+  readonly onCreateWorkspace: Action<{ name: string }>
+  readonly onOpenWorkspace: Action<{ id: string }>
+  readonly onRestoreWorkspace: Action<{ id: string }>
+  /** Hands the file to the browser. */
+  readonly onExport: () => Promise<ActionResult>
 }
 
 export function AccountSettings(props: AccountSettingsProps) {
@@ -56,7 +70,10 @@ export function AccountSettings(props: AccountSettingsProps) {
         <EmailCard {...props} />
         <PasswordCard {...props} />
         {props.signInMethods}
+        {props.linkedSignIns}
         <SessionsCard {...props} />
+        <WorkspacesCard {...props} />
+        <DataCard onExport={props.onExport} />
       </div>
     </>
   )
@@ -245,6 +262,125 @@ function SessionsCard({ sessions, onEndSession, onEndOtherSessions }: AccountSet
             </li>
           ))}
         </ul>
+      </CardBody>
+    </Card>
+  )
+}
+
+/** The workspaces the person belongs to, and those that can be taken back. */
+function WorkspacesCard({
+  workspaces,
+  deletedWorkspaces,
+  canCreateWorkspace,
+  onCreateWorkspace,
+  onOpenWorkspace,
+  onRestoreWorkspace,
+}: AccountSettingsProps) {
+  const open = useAction(onOpenWorkspace)
+  return (
+    <Card>
+      <CardHeader
+        title="Workspaces"
+        description="Agents, accounts and people of one workspace are nothing to another."
+        actions={
+          <NewWorkspace
+            onCreate={onCreateWorkspace}
+            disabledReason={canCreateWorkspace ? undefined : 'Your role may look, not make.'}
+          />
+        }
+      />
+      <CardBody className="py-2 md:py-2">
+        {open.error === undefined ? null : <Alert tone="danger" title={open.error.message} className="my-3" />}
+        <ul className="divide-y divide-line">
+          {workspaces.map((workspace) => (
+            <li key={workspace.id} className="flex min-h-14 flex-wrap items-center justify-between gap-3 py-2">
+              <p className="flex min-w-0 flex-wrap items-center gap-2 font-medium wrap-anywhere">
+                {workspace.name}
+                {workspace.isCurrent ? <Badge tone="accent">Open now</Badge> : null}
+              </p>
+              {workspace.isCurrent ? null : (
+                <Button
+                  size="sm"
+                  pending={open.pending}
+                  aria-label={`Open ${workspace.name}`}
+                  onClick={() => void open.run({ id: workspace.id })}
+                >
+                  Open
+                </Button>
+              )}
+            </li>
+          ))}
+        </ul>
+        {deletedWorkspaces.length === 0 ? null : (
+          <div className="border-t border-line py-3">
+            <DeletedWorkspaces workspaces={deletedWorkspaces} onRestore={onRestoreWorkspace} />
+          </div>
+        )}
+      </CardBody>
+    </Card>
+  )
+}
+
+function NewWorkspace({
+  onCreate,
+  disabledReason,
+}: {
+  onCreate: Action<{ name: string }>
+  disabledReason: string | undefined
+}) {
+  const [isOpen, setOpen] = useState(false)
+  const action = useAction(onCreate)
+  const submit = async (event: SyntheticEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    await action.run({ name: textField(new FormData(event.currentTarget), 'name').trim() })
+  }
+  const error = action.formError('name')
+  return (
+    <Dialog
+      open={isOpen}
+      onOpenChange={(next) => {
+        setOpen(next)
+        action.clear()
+      }}
+    >
+      <DialogTrigger asChild>
+        <Button disabledReason={disabledReason}>
+          <Plus aria-hidden /> New workspace
+        </Button>
+      </DialogTrigger>
+      <DialogContent title="New workspace" description="You become its owner, and it opens at once.">
+        <form onSubmit={(event) => void submit(event)} className="space-y-4">
+          {error === undefined ? null : <Alert tone="danger" title={error.message} />}
+          <Field label="Name" hint="Usually a team or a company." required error={action.fieldError('name')}>
+            {(control) => <Input {...control} name="name" required maxLength={80} autoComplete="organization" />}
+          </Field>
+          <div className="flex flex-wrap justify-end gap-2">
+            <DialogClose asChild>
+              <Button>Cancel</Button>
+            </DialogClose>
+            <Button type="submit" variant="primary" pending={action.pending}>
+              Make workspace
+            </Button>
+          </div>
+        </form>
+      </DialogContent>
+    </Dialog>
+  )
+}
+
+function DataCard({ onExport }: { onExport: () => Promise<ActionResult> }) {
+  const action = useAction<undefined, { readonly ok: true }>(onExport)
+  return (
+    <Card>
+      <CardHeader
+        title="Your data"
+        description="What is stored about you, in every workspace you belong to, as one JSON file. It holds no secret. Taking it is recorded."
+      />
+      <CardBody className="space-y-4">
+        {action.error === undefined ? null : <Alert tone="danger" title={action.error.message} />}
+        <Button pending={action.pending} onClick={() => void action.run(undefined)}>
+          <Download aria-hidden /> Download
+        </Button>
       </CardBody>
     </Card>
   )

@@ -2,10 +2,10 @@
 
 import { Activity, Bot, RefreshCw, Unplug } from 'lucide-react'
 import Link from 'next/link'
-import { useState } from 'react'
+import { useId, useState } from 'react'
 import type { ReactNode } from 'react'
 
-import type { ActionResult, ValueResult } from '@/components/action'
+import type { Action, ActionResult, ValueResult } from '@/components/action'
 import { ConnectionTimeline, duration } from '@/components/pages/connection-timeline'
 import type {
   AgentUse,
@@ -29,6 +29,7 @@ import { PageHeader } from '@/components/ui/page-header'
 import { ProviderMark } from '@/components/ui/provider-mark'
 import { Loading, Skeleton } from '@/components/ui/skeleton'
 import { ConnectionBadge, connectionMeaning } from '@/components/ui/status-badge'
+import { Switch } from '@/components/ui/switch'
 import { Ahead, Time } from '@/components/ui/time'
 import { useAction } from '@/components/use-action'
 
@@ -59,9 +60,12 @@ export function ConnectionDetail({
   canReconnect,
   canDisconnect,
   canTest,
+  isShared,
+  canChangeSharing,
   onReconnect,
   onDisconnect,
   onTest,
+  onShare,
 }: {
   connection: ConnectionDetailData
   /** Only the account's owner can consent again. */
@@ -69,9 +73,13 @@ export function ConnectionDetail({
   /** False for roles that may look but not touch. */
   canDisconnect: boolean
   canTest: boolean
+  /** With the agents of everybody in the workspace. */
+  isShared: boolean
+  canChangeSharing: boolean
   onReconnect: () => Promise<ValueResult<{ redirectTo: string }>>
   onDisconnect: () => Promise<ActionResult>
   onTest: () => Promise<ValueResult<TestResult>>
+  onShare: Action<{ isShared: boolean }>
 }) {
   const reconnect = useAction<undefined, { readonly ok: true; readonly value: { redirectTo: string } }>(onReconnect)
   const test = useAction<undefined, { readonly ok: true; readonly value: TestResult }>(onTest)
@@ -211,6 +219,7 @@ export function ConnectionDetail({
               />
             </CardBody>
           </Card>
+          <SharingCard isShared={isShared} canChange={canChangeSharing} onShare={onShare} />
           {notes.length === 0 ? null : (
             <Card>
               <CardHeader title="Good to know" />
@@ -434,4 +443,46 @@ function StateNotice({ connection, action }: { connection: ConnectionDetailData;
         </Alert>
       )
   }
+}
+
+/** Whose agents may use the account. */
+function SharingCard({
+  isShared,
+  canChange,
+  onShare,
+}: {
+  isShared: boolean
+  canChange: boolean
+  onShare: Action<{ isShared: boolean }>
+}) {
+  const action = useAction(onShare)
+  const id = useId()
+  return (
+    <Card>
+      <CardHeader title="Who may use it" />
+      <CardBody className="space-y-3">
+        {action.error === undefined ? null : <Alert tone="danger" title={action.error.message} />}
+        <div className="flex items-start justify-between gap-4">
+          <div className="min-w-0">
+            <label htmlFor={id} className="font-medium">
+              Shared with the workspace
+            </label>
+            <p id={`${id}-hint`} className="mt-0.5 text-sm text-pretty text-muted">
+              {isShared
+                ? 'The agents of everybody in this workspace may use the account, as far as their permissions go.'
+                : 'Only the agents of the person who connected it may use the account.'}
+              {canChange ? null : ' Its owner changes this; administrators may take it back.'}
+            </p>
+          </div>
+          <Switch
+            id={id}
+            checked={isShared}
+            disabled={!canChange || action.pending}
+            aria-describedby={`${id}-hint`}
+            onCheckedChange={(next) => void action.run({ isShared: next })}
+          />
+        </div>
+      </CardBody>
+    </Card>
+  )
 }

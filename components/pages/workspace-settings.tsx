@@ -1,13 +1,13 @@
 'use client'
 
-import { CircleAlert, CircleCheck, CircleSlash, FlaskConical } from 'lucide-react'
+import { CircleAlert, CircleCheck, CircleSlash, FlaskConical, Trash2 } from 'lucide-react'
 import { useId } from 'react'
 import type { ReactNode, SyntheticEvent } from 'react'
 
-import type { Action } from '@/components/action'
+import type { Action, ActionResult } from '@/components/action'
 import { SettingsNav } from '@/components/pages/settings-nav'
 import { Alert } from '@/components/ui/alert'
-import { Avatar } from '@/components/ui/avatar'
+import { ConfirmDialog } from '@/components/ui/alert-dialog'
 import { Badge } from '@/components/ui/badge'
 import { Button } from '@/components/ui/button'
 import { Card, CardBody, CardHeader } from '@/components/ui/card'
@@ -19,19 +19,13 @@ import { PageHeader } from '@/components/ui/page-header'
 import { ProviderMark } from '@/components/ui/provider-mark'
 import { Loading, SkeletonRows } from '@/components/ui/skeleton'
 import { Switch } from '@/components/ui/switch'
-import { Time } from '@/components/ui/time'
 import { useToast } from '@/components/ui/toast'
 import { textField, useAction } from '@/components/use-action'
 
-export type MemberRole = 'owner' | 'admin' | 'member' | 'auditor'
-
-export interface Member {
-  readonly id: string
-  readonly name: string
-  readonly email: string
-  readonly role: MemberRole
-  readonly joinedAt: string
-  readonly isYou: boolean
+export interface Lifetimes {
+  readonly accessTokenMinutes: number
+  readonly sessionIdleDays: number
+  readonly sessionAbsoluteDays: number
 }
 
 export interface ProviderAppStatus {
@@ -44,34 +38,33 @@ export interface ProviderAppStatus {
   readonly redirectUri: string
 }
 
-const roleMeaning: Record<MemberRole, string> = {
-  owner: 'Everything, deleting the workspace included',
-  admin: 'Manages connections, agents and people',
-  member: 'Connects own accounts and runs agents',
-  auditor: 'Reads everything, changes nothing',
-}
-
 export function WorkspaceSettings({
   name,
   canRename,
-  members,
+  lifetimes,
   providerApps,
   agentsSeeOwnerNames,
   webhooks,
   onRetryProviders,
+  canDelete,
   onRename,
   onShowNames,
+  onLifetimes,
+  onDelete,
 }: {
   name: string
   canRename: boolean
-  members: readonly Member[]
+  lifetimes: Lifetimes
   providerApps: readonly ProviderAppStatus[] | 'loading' | 'failed'
   agentsSeeOwnerNames: boolean
   /** Who may not see them gets none. */
   webhooks?: ReactNode
   onRetryProviders?: (() => void) | undefined
   onRename: Action<{ name: string }>
+  canDelete: boolean
   onShowNames: Action<{ agentsSeeOwnerNames: boolean }>
+  onLifetimes: Action<Lifetimes>
+  onDelete: () => Promise<ActionResult>
 }) {
   const action = useAction(onRename)
   const toast = useToast()
@@ -114,32 +107,8 @@ export function WorkspaceSettings({
             </form>
           </CardBody>
         </Card>
-        <Card>
-          <CardHeader title="Members" description="Who may do what in this workspace." />
-          <CardBody className="py-2 md:py-2">
-            <ul className="divide-y divide-line">
-              {members.map((member) => (
-                <li key={member.id} className="flex items-center gap-3 py-3">
-                  <Avatar name={member.name} className="size-9" />
-                  <div className="min-w-0 flex-1">
-                    <p className="flex flex-wrap items-center gap-x-2 gap-y-1 font-medium">
-                      <span className="wrap-anywhere">{member.name}</span>
-                      {member.isYou ? <Badge tone="accent">You</Badge> : null}
-                    </p>
-                    <p className="text-sm wrap-anywhere text-muted">
-                      {member.email} · since <Time at={member.joinedAt} />
-                    </p>
-                  </div>
-                  <div className="text-right">
-                    <Badge>{member.role.charAt(0).toUpperCase() + member.role.slice(1)}</Badge>
-                    <p className="mt-1 hidden text-xs text-muted md:block">{roleMeaning[member.role]}</p>
-                  </div>
-                </li>
-              ))}
-            </ul>
-          </CardBody>
-        </Card>
         <NamesForAgents isOn={agentsSeeOwnerNames} canChange={canRename} onChange={onShowNames} />
+        <LifetimesCard lifetimes={lifetimes} canChange={canRename} onChange={onLifetimes} />
         {webhooks}
         <Card>
           <CardHeader
@@ -148,6 +117,7 @@ export function WorkspaceSettings({
           />
           <ProviderApps apps={providerApps} onRetry={onRetryProviders} />
         </Card>
+        {canDelete ? <DeleteCard name={name} onDelete={onDelete} /> : null}
       </div>
     </>
   )
@@ -189,6 +159,104 @@ function NamesForAgents({
             onCheckedChange={(agentsSeeOwnerNames) => void action.run({ agentsSeeOwnerNames })}
           />
         </div>
+      </CardBody>
+    </Card>
+  )
+}
+
+/** How long what an OAuth client was given lasts, at most. */
+function LifetimesCard({
+  lifetimes,
+  canChange,
+  onChange,
+}: {
+  lifetimes: Lifetimes
+  canChange: boolean
+  onChange: Action<Lifetimes>
+}) {
+  const action = useAction(onChange)
+  const toast = useToast()
+  const submit = async (event: SyntheticEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const form = new FormData(event.currentTarget)
+    const wanted = {
+      accessTokenMinutes: Number(textField(form, 'accessTokenMinutes')),
+      sessionIdleDays: Number(textField(form, 'sessionIdleDays')),
+      sessionAbsoluteDays: Number(textField(form, 'sessionAbsoluteDays')),
+    }
+    if (await action.run(wanted)) toast({ tone: 'success', title: 'The limits are saved' })
+  }
+  const error = action.formError(...limits.map(({ name }) => name))
+  return (
+    <Card>
+      <CardHeader
+        title="Sessions of applications"
+        description="How long an application that signed in for an agent keeps its access. What is there already follows when it is renewed next."
+      />
+      <CardBody>
+        <form onSubmit={(event) => void submit(event)} className="max-w-md space-y-4">
+          {error === undefined ? null : <Alert tone="danger" title={error.message} />}
+          {limits.map(({ name, label, hint, most }) => (
+            <Field key={name} label={label} hint={hint} required error={action.fieldError(name)}>
+              {(control) => (
+                <Input
+                  {...control}
+                  name={name}
+                  type="number"
+                  inputMode="numeric"
+                  min={1}
+                  max={most}
+                  required
+                  readOnly={!canChange}
+                  defaultValue={lifetimes[name]}
+                  autoComplete="off"
+                />
+              )}
+            </Field>
+          ))}
+          <Button
+            type="submit"
+            pending={action.pending}
+            disabledReason={canChange ? undefined : 'Only owners and admins may change this.'}
+          >
+            Save limits
+          </Button>
+        </form>
+      </CardBody>
+    </Card>
+  )
+}
+
+const limits = [
+  { name: 'accessTokenMinutes', label: 'Access, in minutes', hint: 'Renewed by itself. At most 15.', most: 15 },
+  { name: 'sessionIdleDays', label: 'Unused, in days', hint: 'Then it has to sign in again. At most 30.', most: 30 },
+  { name: 'sessionAbsoluteDays', label: 'In all, in days', hint: 'Used or not. At most 90.', most: 90 },
+] as const
+
+function DeleteCard({ name, onDelete }: { name: string; onDelete: () => Promise<ActionResult> }) {
+  return (
+    <Card>
+      <CardHeader
+        title="Delete this workspace"
+        description="Nobody enters it any more at once, and nothing of it is called. After seven days everything is destroyed; until then an owner may take it back."
+      />
+      <CardBody>
+        <ConfirmDialog
+          title={`Delete “${name}”?`}
+          confirmLabel="Delete workspace"
+          typed={name}
+          onConfirm={onDelete}
+          trigger={
+            <Button variant="danger-quiet">
+              <Trash2 aria-hidden /> Delete workspace
+            </Button>
+          }
+        >
+          <p>
+            Every agent loses its access now, for everybody in it. In seven days the connected accounts are ended at
+            their providers, and what is stored here is destroyed.
+          </p>
+        </ConfirmDialog>
       </CardBody>
     </Card>
   )

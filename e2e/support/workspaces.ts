@@ -129,6 +129,7 @@ async function recordOwners(connected: Connected, tenantId: string, apiKeyId: st
     ['aud', call?.id ?? ''],
     ['whk', await recordWebhook(owner)],
     ['cli', await recordClient(owner)],
+    ['inv', await recordInvitation(owner)],
     ['ntf', await recordNotification(connected, tenantId)],
   ])
 }
@@ -136,6 +137,12 @@ async function recordOwners(connected: Connected, tenantId: string, apiKeyId: st
 /** An address that leads nowhere. */
 async function recordWebhook(owner: Visitor): Promise<string> {
   const answer = await owner.send('/api/v1/webhooks', { json: { url: 'https://hooks.invalid/sweep' } })
+  return (answer.json() as Named).id
+}
+
+/** Somebody who is invited, and does not come. */
+async function recordInvitation(owner: Visitor): Promise<string> {
+  const answer = await owner.send('/api/v1/invitations', { json: { email: emailOf('invited') } })
   return (answer.json() as Named).id
 }
 

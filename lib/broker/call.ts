@@ -216,6 +216,10 @@ export function createBroker(deps: BrokerDependencies): Broker {
       }
     }
     const { account, tool } = judgement.call
+    if (reason === 'connection_not_shared')
+      return errorResult(
+        `The account "${account.label}" is not shared with you any more. List the tools again and use another.`,
+      )
     if (reason === 'connection_blocked') {
       const failure = needsReconnect(account, tool.provider, links, reason)
       return errorResult(await desk.wordsFor(principal, account, failure), failure.connectUrl)

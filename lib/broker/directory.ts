@@ -72,7 +72,8 @@ export function createDirectory(deps: {
             tenantId,
             access: { not: 'deleted' },
             state: { not: 'connecting' },
-            ...(personId === null ? {} : { ownerPersonId: personId }),
+            // Whose session it is: their own accounts, and those their owners share. The intent asks the same, exactly.
+            ...(personId === null ? {} : { OR: [{ ownerPersonId: personId }, { sharing: 'workspace' }] }),
           },
           select: { id: true, provider: true, accountLabel: true, access: true, state: true },
           orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],

@@ -104,7 +104,7 @@ export function createCheck(deps: CheckDeps) {
     return appDb.tenant(tenantId, async (tx): Promise<Subject | CheckFailure> => {
       await tx.$queryRaw`SELECT 1 FROM connection WHERE tenant_id = ${tenantId} AND id = ${connectionId} FOR SHARE`
       const row = await tx.connection.findFirst({ where: { tenantId, id: connectionId, access: { not: 'deleted' } } })
-      if (row === null || !maySee(principal, row.ownerPersonId)) throw notFound()
+      if (row === null || !maySee(principal, row)) throw notFound()
       if (row.access !== 'allowed') return blocked()
       await audit.event(tx, {
         tenantId,
@@ -151,10 +151,10 @@ export function createCheck(deps: CheckDeps) {
     const row = await appDb.tenant(tenantId, (tx) =>
       tx.connection.findFirst({
         where: { tenantId, id: connectionId, access: { not: 'deleted' } },
-        select: { ownerPersonId: true, accountLabel: true },
+        select: { ownerPersonId: true, sharing: true, accountLabel: true },
       }),
     )
-    if (row === null || !maySee(principal, row.ownerPersonId)) throw notFound()
+    if (row === null || !maySee(principal, row)) throw notFound()
     checkPermission(principal, 'connection.test')
     if (!mayManage(principal, row.ownerPersonId))
       throw new AppError('auth.forbidden', 'Only its owner or an administrator can test this account.')

@@ -124,7 +124,12 @@ async function signIn(email: string, known: { personId: PersonId; tenantId: Tena
   const browser = newBrowser()
   const secret = await identity.activate(await identity.signIn.withPassword(email, PASSWORD, browser), browser)
   const cookie = `${identity.cookies.session}=${secret}; ${identity.cookies.browser}=${browser.browser}`
-  const principal = await identity.authenticator.member({ cookie, authorization: undefined, network: '127.0.0.1', address: '127.0.0.1' })
+  const principal = await identity.authenticator.member({
+    cookie,
+    authorization: undefined,
+    network: '127.0.0.1',
+    address: '127.0.0.1',
+  })
   if (principal?.kind !== 'person') throw new Error('nobody is signed in')
   return { ...known, email, browser, cookie, principal, sessionId: principal.webSessionId }
 }

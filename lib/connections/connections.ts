@@ -7,8 +7,10 @@ import { createCallback } from './callback'
 import { createComplete } from './complete'
 import type { ConnectionsDeps } from './deps'
 import { createDisconnect } from './disconnect'
+import { createPurge } from './purge'
 import { createRestore } from './restore'
 import { createRevoke } from './revoke'
+import { createShare } from './share'
 import { createStart } from './start'
 import { createSweep } from './sweep'
 import { createView } from './view'
@@ -24,6 +26,8 @@ export function createConnections(deps: ConnectionsDeps) {
     disconnect: ending.disconnect,
     ...createRestore(deps),
     ...createRevoke(deps),
+    ...createPurge(deps, ending),
+    ...createShare(deps),
     ...createSweep(deps, completion, ending),
     ...createView(deps),
   }

@@ -24,6 +24,8 @@ export interface ConnectionsDeps {
   readonly audit: Pick<Audit, 'event' | 'never'>
   /** Asks a worker to carry out a revocation soon. It finds the row by itself when this is lost. */
   readonly onRevocation: (tenantId: TenantId, revocationId: string) => Promise<unknown>
+  /** Makes a version of the key that credentials of a workspace were sealed under unreadable for good. */
+  readonly destroyVaultKey: (tenantId: TenantId, version: number) => Promise<void>
   readonly publicUrl: string
   readonly clock: Clock
   readonly log: Log

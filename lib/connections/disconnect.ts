@@ -49,7 +49,7 @@ export function createDisconnect(deps: ConnectionsDeps) {
     const { tenantId } = principal
     const row = await appDb.tenant(tenantId, async (tx) => {
       const found = await tx.connection.findFirst({ where: { tenantId, id: connectionId, access: { not: 'deleted' } } })
-      if (found === null || !maySee(principal, found.ownerPersonId)) throw notFound()
+      if (found === null || !maySee(principal, found)) throw notFound()
       checkPermission(principal, 'connection.disconnect')
       if (!mayManage(principal, found.ownerPersonId))
         throw new AppError('auth.forbidden', 'Only its owner or an administrator can disconnect this account.')

@@ -25,7 +25,7 @@ export function createRestore(deps: Pick<ConnectionsDeps, 'appDb' | 'audit' | 'c
     const shown = await appDb.tenant(tenantId, (tx) =>
       tx.connection.findFirst({ where: { tenantId, id: connectionId, access: { not: 'deleted' } } }),
     )
-    if (shown === null || !maySee(principal, shown.ownerPersonId)) throw notFound()
+    if (shown === null || !maySee(principal, shown)) throw notFound()
     checkPermission(principal, 'connection.restore')
     const isRestored = await credentials.restore(tenantId, connectionId, actorOf(principal))
     const row = await credentials.read(tenantId, connectionId)

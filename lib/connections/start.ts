@@ -15,7 +15,9 @@ import { scopesToRequest } from '../providers/scopes'
 import { Secret } from '../secret'
 import { checkPermission } from '../tenancy/permission'
 import type { PersonPrincipal } from '../tenancy/principal'
+import { holdQuota } from '../tenancy/quotas'
 import type { ConnectionsDeps } from './deps'
+import { maySee } from './view'
 
 export interface ConnectRequest {
   readonly provider: string
@@ -65,7 +67,7 @@ export function createStart(deps: ConnectionsDeps) {
       if (connectionId !== undefined && renewed === null) throw notFound()
       // Only its owner can consent again; for anybody else the account would silently become another person's.
       if (renewed !== null && renewed.ownerPersonId !== personId) {
-        if (principal.role === 'member') throw notFound()
+        if (!maySee(principal, renewed)) throw notFound()
         throw new AppError('auth.forbidden', 'Only the person who connected this account can reconnect it.')
       }
       const scopes = requestedScopes(client, request.scopes, renewed?.requestedScopes)
@@ -73,6 +75,7 @@ export function createStart(deps: ConnectionsDeps) {
         DELETE FROM connect_attempt WHERE tenant_id = ${tenantId} AND id IN (
           SELECT id FROM connect_attempt WHERE tenant_id = ${tenantId} AND person_id = ${personId} AND used_at IS NULL
            ORDER BY created_at DESC, id DESC OFFSET ${MAX_OPEN_ATTEMPTS - 1})`
+      if (renewed === null) await holdQuota(tx, tenantId, 'connections')
       await tx.$executeRaw`
         INSERT INTO connect_attempt (tenant_id, id, person_id, web_session_id, browser_hash, provider, provider_app, state_hash,
             code_verifier, nonce, requested_scopes, connection_id, expected_subject, expires_at)

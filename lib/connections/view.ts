@@ -1,5 +1,6 @@
 /**
- * Connections as members of a workspace see them. Everybody sees their own; owners, admins and auditors see all.
+ * Connections as members of a workspace see them. Everybody sees their own and those that are shared; owners, admins and
+ * auditors see all.
  *
  * @module
  */
@@ -21,6 +22,7 @@ export interface ConnectionView {
   readonly email: string | null
   readonly ownerPersonId: string | null
   readonly isOwn: boolean
+  readonly sharing: 'personal' | 'workspace'
   readonly access: 'allowed' | 'blocked'
   readonly state: string
   readonly stateReason: string | null
@@ -51,8 +53,14 @@ export interface TrapView extends Pick<Trap, 'code' | 'severity' | 'title' | 'wo
   readonly at: string | null
 }
 
-export function maySee(principal: MemberPrincipal, ownerPersonId: string | null): boolean {
-  return principal.role !== 'member' || isOwner(principal, ownerPersonId)
+export interface Whose {
+  readonly ownerPersonId: string | null
+  /** `personal`, or `workspace` for the agents of everybody in it. */
+  readonly sharing: string
+}
+
+export function maySee(principal: MemberPrincipal, { ownerPersonId, sharing }: Whose): boolean {
+  return principal.role !== 'member' || sharing === 'workspace' || isOwner(principal, ownerPersonId)
 }
 
 /** Auditors see and change nothing. */
@@ -60,7 +68,7 @@ export function mayManage(principal: MemberPrincipal, ownerPersonId: string | nu
   return principal.role === 'owner' || principal.role === 'admin' || isOwner(principal, ownerPersonId)
 }
 
-const isOwner = (principal: MemberPrincipal, ownerPersonId: string | null) =>
+export const isOwner = (principal: MemberPrincipal, ownerPersonId: string | null) =>
   principal.kind !== 'operator' && ownerPersonId === principal.personId
 
 export function createView(deps: { readonly appDb: AppDb; readonly providers: Providers; readonly clock: Clock }) {
@@ -78,7 +86,9 @@ export function createView(deps: { readonly appDb: AppDb; readonly providers: Pr
           tenantId,
           access: { not: 'deleted' },
           ...(id === undefined ? {} : { id }),
-          ...(principal.role === 'member' ? { ownerPersonId: principal.personId } : {}),
+          ...(principal.role === 'member'
+            ? { OR: [{ ownerPersonId: principal.personId }, { sharing: 'workspace' }] }
+            : {}),
         },
         orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
         take: 500,
@@ -125,6 +135,7 @@ export function createView(deps: { readonly appDb: AppDb; readonly providers: Pr
       email: row.accountEmail,
       ownerPersonId: row.ownerPersonId,
       isOwn: isOwner(principal, row.ownerPersonId),
+      sharing: row.sharing === 'workspace' ? 'workspace' : 'personal',
       access: row.access === 'allowed' ? 'allowed' : 'blocked',
       state: row.state,
       stateReason: row.stateReason,

@@ -22,6 +22,7 @@ import { parseRole, reaches } from '../tenancy/role'
 import { SECRET_PREFIX } from './cookies'
 import { parseDisplayName } from './display-name'
 import { parseEmailAddress } from './email-address'
+import { requireOwnSignIn } from './entry'
 import { findInvitation, type FoundInvitation } from './invitation-link'
 import type { SignInLimits } from './limits'
 import { queueMail, type AnnounceMail } from './outgoing-mail'
@@ -279,6 +280,7 @@ export function createInvitations(deps: {
 
     async accept(secret, session, network) {
       await countLink(network)
+      if (session !== undefined) requireOwnSignIn(session)
       const found = await findInvitation(appDb.global, secret)
       if (found === undefined) throw linkInvalid()
       return appDb.tenant(found.tenantId, async (tx) => {

@@ -50,6 +50,8 @@ export const JOBS = {
   findWebhooks: scan(10_000),
   /** Domains of single sign-on that nobody looked at for a day, and sign-ins that nobody finished. */
   tendSignIn: scan(600_000),
+  /** Workspaces that were deleted, when nobody took them back. */
+  purgeWorkspaces: scan(600_000),
   retention: scan(600_000),
 } as const satisfies Record<string, JobFacts>
 

@@ -12,8 +12,7 @@ import { brand, isId, newId, type AgentId, type PersonId } from '../ids'
 import { emptyProfile, parseProfile, readStoredProfile, type ProfileDocument } from '../policy/profile'
 import { checkPermission } from './permission'
 import type { MemberPrincipal } from './principal'
-
-const MAX_AGENTS = 500
+import { holdQuota, QUOTAS } from './quotas'
 
 /** What this module needs of lib/audit. */
 export interface TenancyAudit {
@@ -120,8 +119,7 @@ export function createAgents(deps: AgentDependencies): Agents {
       const id = newId('agent', clock.now())
       const createdBy = personOf(principal)
       return appDb.tenant(principal.tenantId, async (tx) => {
-        if ((await tx.agent.count({ where: { tenantId: principal.tenantId } })) >= MAX_AGENTS)
-          throw new AppError('resource.limit_exceeded', `A workspace has at most ${MAX_AGENTS} agents.`)
+        await holdQuota(tx, principal.tenantId, 'agents')
         const row = await tx.agent.create({
           data: { tenantId: principal.tenantId, id, name, description, createdBy, profileVersion: 1 },
         })
@@ -145,7 +143,7 @@ export function createAgents(deps: AgentDependencies): Agents {
         tx.agent.findMany({
           where: { tenantId: principal.tenantId },
           orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
-          take: MAX_AGENTS,
+          take: QUOTAS.agents.most,
         }),
       )
       return rows.map(view)

@@ -11,7 +11,7 @@ import type { TenantId } from '../ids'
 export const QUOTAS = {
   members: { most: 500, what: 'members', make: 'Remove somebody' },
   invitations: { most: 100, what: 'open invitations', make: 'Withdraw one' },
-  agents: { most: 500, what: 'agents', make: 'Disable one' },
+  agents: { most: 500, what: 'agents', make: 'Use one of those there are' },
   connections: { most: 1_000, what: 'connected accounts', make: 'Disconnect one' },
   apiKeys: { most: 200, what: 'API keys', make: 'Revoke one' },
 } as const
@@ -43,7 +43,8 @@ async function count(tx: AppTx, tenantId: TenantId, quota: Quota): Promise<numbe
         where: { tenantId, acceptedAt: null, revokedAt: null, expiresAt: { gt: new Date() } },
       })
     case 'agents':
-      return tx.agent.count({ where: { tenantId, disabledAt: null } })
+      // An agent stays when it is disabled: its records name it.
+      return tx.agent.count({ where: { tenantId } })
     case 'apiKeys':
       return tx.apiKey.count({ where: { tenantId, revokedAt: null, expiresAt: { gt: new Date() } } })
     case 'connections': {

@@ -137,7 +137,7 @@ export function createWorkspaces(deps: {
         await events.event(tx, {
           tenantId,
           action: 'workspace.restored',
-          actor: { kind: 'person', personId, webSessionId },
+          actor: { kind: 'person', personId },
           targetId: tenantId,
           network,
         })

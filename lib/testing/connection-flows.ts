@@ -97,11 +97,13 @@ export async function createTestFlows(options: FlowOptions, gates: FlowGates = {
     providers,
     audit,
     onRevocation: (_tenantId, revocationId) => Promise.resolve(queued.push(revocationId)),
+    destroyVaultKey: (tenantId, version) => keys.destroy(tenantId, 'vault', version),
     publicUrl: options.publicUrl,
     clock: systemClock,
     log,
   })
   return {
+    keys,
     appDb,
     vaultDb,
     audit,

@@ -21,6 +21,7 @@ import { parseDisplayName } from '@/lib/identity/display-name'
 import { createInvitations } from '@/lib/identity/invitations'
 import { createSignInLimits } from '@/lib/identity/limits'
 import { createPasswords } from '@/lib/identity/password'
+import { createPersonalData } from '@/lib/identity/personal-data'
 import { createPasskeys } from '@/lib/identity/passkeys'
 import { createPeople } from '@/lib/identity/people'
 import { createProofs } from '@/lib/identity/proofs'
@@ -161,6 +162,7 @@ export function createTestIdentity(
     people: createPeople({ appDb, passwords }),
     tenants: createTenants({ appDb, events }),
     members: createMembers({ appDb, events }),
+    personalData: createPersonalData({ appDb, events }),
     invitations: createInvitations(signInDeps),
     workspaces: createWorkspaces({ appDb, events, parseName: parseDisplayName }),
     deliverAs: (result: DeliveryResult) => {

@@ -2,7 +2,7 @@ import type { Metadata } from 'next'
 
 import { WorkspacePage } from '@/app/(dashboard)/settings/_components/workspace-page'
 import { requireViewer } from '@/app/_data/session'
-import { listMembers, readAgentsSeeOwnerNames } from '@/app/_data/workspace'
+import { readWorkspaceSettings } from '@/app/_data/workspace'
 import { isPermitted } from '@/lib/tenancy/permission'
 
 export const metadata: Metadata = { title: 'Settings' }
@@ -14,8 +14,8 @@ export default async function Settings() {
       name={viewer.workspace.name}
       canRename={isPermitted(viewer.role, 'workspace.update')}
       canManageWebhooks={isPermitted(viewer.role, 'webhook.manage')}
-      agentsSeeOwnerNames={await readAgentsSeeOwnerNames(viewer)}
-      members={await listMembers(viewer)}
+      canDelete={isPermitted(viewer.role, 'workspace.delete')}
+      {...await readWorkspaceSettings(viewer)}
     />
   )
 }

@@ -5,6 +5,7 @@ import type { Authenticator } from '@/lib/identity/authenticate'
 import type { Credentials } from '@/lib/identity/credentials'
 import { requireOwnSignIn } from '@/lib/identity/entry'
 import type { People } from '@/lib/identity/people'
+import type { PersonalDataReader } from '@/lib/identity/personal-data'
 import type { WebSession, WebSessions } from '@/lib/identity/sessions'
 import type { MemberPrincipal } from '@/lib/tenancy/principal'
 
@@ -38,8 +39,9 @@ export function accountRoutes(deps: {
   readonly personCredentials: Credentials
   readonly sessions: WebSessions
   readonly authenticator: Authenticator
+  readonly personalData: PersonalDataReader
 }): AnyRoute[] {
-  const { people, personCredentials: credentials, sessions, authenticator } = deps
+  const { people, personCredentials: credentials, sessions, authenticator, personalData } = deps
   const own = { permission: 'workspace.read', personOnly: true } as const
 
   return [
@@ -107,6 +109,30 @@ export function accountRoutes(deps: {
       handle: async ({ principal }) => {
         await credentials.askToVerifyEmail(sessionOf(principal), principal.network)
         return undefined
+      },
+    }),
+    defineRoute({
+      ...own,
+      stepUp: true,
+      id: 'account.export',
+      method: 'POST',
+      path: '/api/v1/account/export',
+      summary: 'Gives the person a copy of what is stored about them. Recorded in each workspace it covers.',
+      body: z.strictObject({}),
+      response: z.object({
+        format: z.string(),
+        generatedAt: time,
+        person: z.record(z.string(), z.unknown()),
+        signedIn: z.array(z.unknown()).readonly(),
+        linkedSignIns: z.array(z.unknown()).readonly(),
+        mails: z.array(z.unknown()).readonly(),
+        workspaces: z.array(z.record(z.string(), z.unknown())).readonly(),
+      }),
+      handle: ({ principal }) => {
+        const session = sessionOf(principal)
+        requireOwnSignIn(session)
+        const { personId, sessionId: webSessionId } = session
+        return personalData.take({ personId, webSessionId, network: principal.network })
       },
     }),
     defineRoute({

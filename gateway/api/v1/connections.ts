@@ -16,6 +16,7 @@ const connection = z.object({
   email: z.string().nullable(),
   ownerPersonId: z.string().nullable(),
   isOwn: z.boolean(),
+  sharing: z.enum(['personal', 'workspace']),
   access: z.enum(['allowed', 'blocked']),
   state: z.string(),
   stateReason: z.string().nullable(),
@@ -62,7 +63,7 @@ const params = z.strictObject({ connectionId: idParam('connection') })
 const path = '/api/v1/connections/{connectionId}'
 
 export function connectionRoutes(deps: {
-  readonly connections: Pick<Connections, 'list' | 'show' | 'disconnect' | 'restore'>
+  readonly connections: Pick<Connections, 'list' | 'show' | 'disconnect' | 'restore' | 'share'>
   readonly check: Check
   readonly providers: Pick<Providers, 'list'>
   readonly publicUrl: string
@@ -73,7 +74,8 @@ export function connectionRoutes(deps: {
       id: 'connection.list',
       method: 'GET',
       path: '/api/v1/connections',
-      summary: "Lists connections, newest first: one's own, and everybody's for owners, admins and auditors.",
+      summary:
+        "Lists connections, newest first: one's own and those that are shared, and everybody's for owners, admins and auditors.",
       permission: 'connection.read',
       response: z.object({ items: z.array(connection) }),
       handle: async ({ principal }) => ({ items: await connections.list(principal) }),
@@ -110,6 +112,21 @@ export function connectionRoutes(deps: {
       params,
       response: connection,
       handle: ({ principal, params }) => connections.show(principal, params.connectionId),
+    }),
+    defineRoute({
+      id: 'connection.share',
+      method: 'PATCH',
+      path,
+      summary:
+        'Shares a connection with the agents of everybody in the workspace, or takes that back. Its owner’s to do; owners and admins of the workspace may take it back too.',
+      permission: 'connection.share',
+      params,
+      body: z.strictObject({ sharing: z.enum(['workspace', 'personal']) }),
+      response: connection,
+      handle: async ({ principal, params, body }) => {
+        await connections.share(principal, params.connectionId, body.sharing)
+        return connections.show(principal, params.connectionId)
+      },
     }),
     defineRoute({
       id: 'connection.test',

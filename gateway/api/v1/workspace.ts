@@ -1,6 +1,7 @@
 import { z } from 'zod'
 
 import { AppError } from '@/lib/errors'
+import { requireOwnSignIn } from '@/lib/identity/entry'
 import { brand } from '@/lib/ids'
 import type { Members } from '@/lib/tenancy/members'
 import { LIFETIME_BOUNDS, type Tenants } from '@/lib/tenancy/tenants'
@@ -80,6 +81,7 @@ export function workspaceRoutes({
       status: 201,
       handle: async ({ principal, body }) => {
         if (principal.kind !== 'person') throw new AppError('auth.forbidden', 'Only a signed-in person may do this.')
+        requireOwnSignIn(principal)
         return { id: await workspaces.create(principal, body.name) }
       },
     }),

@@ -11,8 +11,15 @@ export default async function Connection({ params }: { params: Promise<{ connect
   const viewer = await requireViewer()
   const connection = await findConnection(viewer, (await params).connectionId)
   if (connection === undefined) notFound()
-  const { canReconnect, canDisconnect, canTest, ...facts } = connection
+  const { canReconnect, canDisconnect, canTest, isShared, canChangeSharing, ...facts } = connection
   return (
-    <ConnectionPage connection={facts} canReconnect={canReconnect} canDisconnect={canDisconnect} canTest={canTest} />
+    <ConnectionPage
+      connection={facts}
+      canReconnect={canReconnect}
+      canDisconnect={canDisconnect}
+      canTest={canTest}
+      isShared={isShared}
+      canChangeSharing={canChangeSharing}
+    />
   )
 }

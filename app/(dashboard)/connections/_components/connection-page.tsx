@@ -22,11 +22,15 @@ export function ConnectionPage({
   canReconnect,
   canDisconnect,
   canTest,
+  isShared,
+  canChangeSharing,
 }: {
   connection: ConnectionPageData
   canReconnect: boolean
   canDisconnect: boolean
   canTest: boolean
+  isShared: boolean
+  canChangeSharing: boolean
 }) {
   const router = useRouter()
   const toast = useToast()
@@ -72,9 +76,17 @@ export function ConnectionPage({
         canReconnect={canReconnect}
         canDisconnect={canDisconnect}
         canTest={canTest}
+        isShared={isShared}
+        canChangeSharing={canChangeSharing}
         onReconnect={() => startConnect(connection.provider, { connectionId: connection.id })}
         onDisconnect={disconnect}
         onTest={test}
+        onShare={async ({ isShared: next }) => {
+          const body = { sharing: next ? 'workspace' : 'personal' }
+          const result = await send('PATCH', `/api/v1/connections/${connection.id}`, body, () => undefined)
+          if (result.ok) router.refresh()
+          return result
+        }}
       />
     </>
   )

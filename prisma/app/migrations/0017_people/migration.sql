@@ -148,6 +148,29 @@ BEGIN
   SELECT v.call_id, v.verdict, v.why, v.generation FROM verdicts v;
 END $$;
 
+-- As before, and a call under way ends when the account it uses is no longer shared.
+CREATE OR REPLACE FUNCTION ended_calls(p_calls jsonb) RETURNS TABLE (call_id text, reason text)
+  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+  SELECT j.call_id, j.reason FROM (
+    SELECT i.call_id,
+      CASE
+        WHEN t.id IS NULL OR t.disabled_at IS NOT NULL THEN 'tenant_disabled'
+        WHEN s.id IS NULL OR s.ended_at IS NOT NULL THEN 'session_ended'
+        WHEN a.id IS NULL OR a.disabled_at IS NOT NULL THEN 'agent_disabled'
+        WHEN c.id IS NULL OR c.access <> 'allowed' THEN 'connection_blocked'
+        WHEN s.acts_for = 'person' AND c.sharing <> 'workspace' AND c.owner_person_id IS DISTINCT FROM s.person_id
+          THEN 'connection_not_shared'
+        WHEN a.profile_version <> i.profile_version THEN 'profile_changed'
+      END AS reason
+    FROM jsonb_to_recordset(p_calls) AS i (
+      call_id text, tenant_id text, agent_id text, agent_session_id text, connection_id text, profile_version integer)
+    LEFT JOIN public.tenant t ON t.id = i.tenant_id
+    LEFT JOIN public.agent_session s ON s.tenant_id = i.tenant_id AND s.id = i.agent_session_id
+    LEFT JOIN public.agent a ON a.tenant_id = i.tenant_id AND a.id = i.agent_id
+    LEFT JOIN public.connection c ON c.tenant_id = i.tenant_id AND c.id = i.connection_id) j
+  WHERE j.reason IS NOT NULL
+$$;
+
 REVOKE ALL ON FUNCTION invitation_by_hash(bytea), restorable_tenants_of(text), tenants_to_purge(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION invitation_by_hash(bytea), tenants_to_purge(integer) TO portcullis_app;
 GRANT EXECUTE ON FUNCTION restorable_tenants_of(text) TO portcullis_app, portcullis_web;
