@@ -158,9 +158,14 @@ export function createSignInElsewhereRoutes(deps: SignInElsewhereDependencies): 
   }
 
   return {
-    prefixes: ['/signin/sso', '/signin/sso/', '/signin/with/'],
+    prefixes: ['/signin/available', '/signin/sso', '/signin/sso/', '/signin/with/'],
     async handle(request, response) {
       const { pathname, search } = request.url
+      if (pathname === '/signin/available') {
+        allow(request, response, 'GET')
+        sendJson(response, 200, { items: social.available })
+        return
+      }
       const configId = CALLBACK.exec(pathname)?.[1]
       const [, provider, isCallback] = WITH.exec(pathname) ?? []
       if (configId !== undefined || isCallback !== undefined) {
@@ -194,6 +199,6 @@ type Finish = (
 
 function allow(request: GatewayRequest, response: ServerResponse, method: string): void {
   if (request.method === method) return
-  response.setHeader('allow', method === 'POST' ? 'GET, POST' : method)
+  response.setHeader('allow', method)
   throw new AppError('request.method_not_allowed', 'This path does not take that method.')
 }

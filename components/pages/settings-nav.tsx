@@ -3,6 +3,7 @@ import { TabNav } from '@/components/ui/tab-nav'
 const tabs = [
   ['workspace', '/settings', 'Workspace'],
   ['people', '/settings/people', 'People'],
+  ['single-sign-on', '/settings/single-sign-on', 'Single sign-on'],
   ['api-keys', '/settings/api-keys', 'API keys'],
   ['account', '/settings/account', 'Your account'],
 ] as const

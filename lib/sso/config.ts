@@ -66,6 +66,8 @@ export interface LinkedMember {
 
 export interface SignInConfigs {
   find(principal: MemberPrincipal): Promise<SignInConfig | undefined>
+  /** The workspace's name in addresses, where it has single sign-on. For every member. */
+  slugOf(principal: MemberPrincipal): Promise<string | undefined>
   /** Adds or changes. A changed issuer forgets who its people were; a changed issuer or client ends its sessions and its enforcement. */
   save(principal: MemberPrincipal, input: SignInConfigInput): Promise<SignInConfig>
   /** @throws AppError `resource.conflict` before anybody came through it, or without a proven domain */
@@ -137,6 +139,15 @@ export function createSignInConfigs(deps: SignInConfigsDeps): SignInConfigs {
     async find(principal) {
       checkPermission(principal, 'sign_in.manage')
       return appDb.tenant(principal.tenantId, (tx) => read(tx, principal.tenantId))
+    },
+
+    async slugOf(principal) {
+      checkPermission(principal, 'workspace.read')
+      const { tenantId } = principal
+      return appDb.tenant(tenantId, async (tx) => {
+        if ((await tx.signInConfig.count({ where: { tenantId } })) === 0) return undefined
+        return (await tx.tenant.findUnique({ where: { id: tenantId }, select: { slug: true } }))?.slug
+      })
     },
 
     async save(principal, input) {

@@ -611,6 +611,41 @@ describe('setting it up', () => {
     expect(JSON.stringify(id.recorded)).not.toContain(issuer.clientSecret)
   })
 
+  it('leaves one record of each change, of who made it and from where', async () => {
+    const world = await workspace()
+    const { owner } = world
+    issuer.person = alice(world)
+    await signedIn(world)
+    await configs.enforce(owner, true)
+    await configs.enforce(owner, false)
+    await configs.save(owner, { issuer: issuer.issuer, clientId: issuer.clientId, joinRole: null })
+    const [link] = await configs.links(owner)
+    await configs.unlink(owner, link?.id ?? '')
+    await configs.remove(owner)
+    await domains.remove(owner, world.domain)
+    const changes = id.recorded.filter(
+      ({ action, actor }) => action.startsWith('sign_in.') && actor.personId === owner.personId,
+    )
+    expect(changes.map(({ action }) => action).sort()).toEqual([
+      'sign_in.config_added',
+      'sign_in.config_changed',
+      'sign_in.config_removed',
+      'sign_in.domain_added',
+      'sign_in.domain_removed',
+      'sign_in.domain_verified',
+      'sign_in.enforced',
+      'sign_in.enforcement_ended',
+      'sign_in.unlinked',
+    ])
+    for (const { actor, network } of changes)
+      expect({ ...actor, network }).toEqual({
+        kind: 'person',
+        personId: owner.personId,
+        webSessionId: owner.webSessionId,
+        network: owner.network,
+      })
+  })
+
   it('says in order what holds and what does not', async () => {
     const world = await workspace()
     expect(await configs.check(world.owner)).toMatchObject({

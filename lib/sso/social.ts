@@ -48,6 +48,7 @@ export interface LinkedAccount {
   readonly id: Id<'personIdentity'>
   readonly provider: 'oidc' | SocialProvider
   readonly tenantId: string | null
+  readonly issuer: string
   readonly label: string
   readonly createdAt: Date
   readonly lastUsedAt: Date
@@ -251,6 +252,7 @@ export function createSocialSignIn(deps: SocialSignInDeps): SocialSignIn {
         id: brand<'personIdentity'>(row.id),
         provider: row.provider === 'oidc' ? 'oidc' : row.provider === 'google' ? 'google' : 'github',
         tenantId: row.tenantId,
+        issuer: row.issuer,
         label: row.label,
         createdAt: row.createdAt,
         lastUsedAt: row.lastUsedAt,

@@ -2,10 +2,13 @@ import type { Metadata } from 'next'
 import Link from 'next/link'
 import { redirect } from 'next/navigation'
 
+import { Elsewhere } from '@/app/(auth)/_components/elsewhere'
 import { Login } from '@/app/(auth)/_components/login'
 import { findViewer } from '@/app/_data/session'
 import { web } from '@/app/_data/web'
+import { problemWords } from '@/components/pages/sign-in-problems'
 import { AuthShell } from '@/components/shell/auth-shell'
+import { Alert } from '@/components/ui/alert'
 import { safeReturnPath } from '@/lib/identity/return-path'
 
 export const metadata: Metadata = { title: 'Sign in' }
@@ -22,12 +25,14 @@ export default async function LoginPage({
 }: {
   searchParams: Promise<Readonly<Record<string, string | string[] | undefined>>>
 }) {
-  const { next, notice } = await searchParams
+  const { next, notice, problem } = await searchParams
   const { config } = web()
   const wanted = typeof next === 'string' ? safeReturnPath(next, config.publicUrl) : undefined
   if ((await findViewer()) != null) redirect(wanted ?? '/')
+  const words = problemWords(problem)
   return (
     <AuthShell title="Sign in" isSandbox={config.sandbox} footer={<Footer {...config} />}>
+      {words === undefined ? null : <Alert tone="danger" title={words} className="mb-4" />}
       <Login
         next={wanted}
         notice={
@@ -38,6 +43,7 @@ export default async function LoginPage({
               : undefined
         }
       />
+      <Elsewhere next={wanted} />
     </AuthShell>
   )
 }

@@ -42,6 +42,7 @@ const own = z.object({
   id: z.string(),
   provider: z.enum(['oidc', 'google', 'github']),
   workspaceId: z.string().nullable(),
+  issuer: z.string(),
   label: z.string(),
   createdAt: time,
   lastUsedAt: time,
@@ -189,12 +190,15 @@ export function signInRoutes(deps: {
       response: z.object({
         items: z.array(own),
         available: z.array(z.object({ name: z.enum(['google', 'github']), displayName: z.string() })),
+        /** Of the workspace the person is in, where it has single sign-on. */
+        workspace: z.string().nullable(),
       }),
       handle: async ({ principal }) => {
         const links = await social.links(sessionOf(principal).personId)
         return {
           items: links.map(({ tenantId, ...one }) => ({ ...one, workspaceId: tenantId })),
           available: [...social.available],
+          workspace: (await configs.slugOf(principal)) ?? null,
         }
       },
     }),
