@@ -16,6 +16,7 @@ import { brand, type PersonId, type TenantId } from '../ids'
 import type { RecordsEvents } from '../tenancy/events'
 import { findEmailAddress, parseEmailAddress } from './email-address'
 import { askForLink, inspectLink, spendLink } from './email-tokens'
+import { recordWayBack } from './entry'
 import type { SignInLimits } from './limits'
 import { queueMail, type AnnounceMail } from './outgoing-mail'
 import type { Passkeys } from './passkeys'
@@ -80,6 +81,7 @@ export function createSignIn(deps: SignInDependencies): SignIn {
         network: visitor.network,
       })
     }
+    await recordWayBack(tx, events, { sessionId: session.sessionId, personId, network: visitor.network })
     return { personId, ...session }
   }
 
