@@ -18,6 +18,7 @@ import { auditCommands } from './commands/audit'
 import { connectionCommands } from './commands/connection'
 import { doctorCommand } from './commands/doctor'
 import { keysCommands } from './commands/keys'
+import { memberCommands } from './commands/member'
 import { profileCommands } from './commands/profile'
 import { sessionCommands } from './commands/session'
 import { tenantCommands } from './commands/tenant'
@@ -52,6 +53,7 @@ const run: Run = async (body) => {
 
 for (const register of [
   tenantCommands,
+  memberCommands,
   apiKeyCommands,
   connectionCommands,
   agentCommands,

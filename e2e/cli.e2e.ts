@@ -94,6 +94,24 @@ test('tenant and user: the operator makes them, at the machine alone', async () 
   await ok('local', 'user', 'create', '--email', 'chiara@juniperfreight.example', '--tenant', 'second')
 })
 
+test('member and tenant delete: somebody is invited, and a workspace is closed by its name', async () => {
+  await ok('local', 'tenant', 'create', '--name', 'Short lived')
+  const there = ['--tenant', 'short-lived']
+  const invited = ['member', 'invite', '--email', 'dee@juniperfreight.example', '--role', 'auditor']
+  const made = await ok('local', ...invited, ...there)
+  expect(made).toMatchObject({ id: expect.stringMatching(/^inv_/), url: expect.stringContaining('/invite#pci_') })
+  secrets.push(String(made['url']).split('#')[1] ?? '')
+  const people = await list('local', 'member', 'list', '--tenant', 'second')
+  expect(people.map(({ email }) => email).sort()).toEqual([
+    'ben@juniperfreight.example',
+    'chiara@juniperfreight.example',
+  ])
+  expect(await fails(1, 'local', 'tenant', 'delete', '--confirm', 'Wrong', ...there)).toContain('Type the name')
+  expect(await ok('local', 'tenant', 'delete', '--confirm', 'Short lived', ...there)).toMatchObject({
+    name: 'Short lived',
+  })
+})
+
 const first = ['--tenant', 'juniper-freight']
 const at = (where: Where) => (where === 'local' ? first : [])
 

@@ -4,6 +4,7 @@ import { table } from '../output'
 import type { Register } from '../run'
 
 const tenant = z.object({ id: z.string(), name: z.string(), slug: z.string() })
+const deleted = z.object({ id: z.string(), name: z.string(), purgeAt: z.string() })
 const user = z.object({ id: z.string(), email: z.string(), name: z.string() })
 
 /** Workspaces and people. Creating either is the operator's, at the machine itself. */
@@ -27,6 +28,17 @@ export const tenantCommands: Register = (program, run) => {
       run(async (api, output) => {
         const { items } = z.object({ items: z.array(tenant) }).parse(await api.call('tenant.list'))
         output.result(items, () => table(items, ['id', 'name', 'slug'], 'No workspaces yet.'))
+      }),
+    )
+  tenants
+    .command('delete')
+    .description('closes the workspace of --tenant at once; in seven days it is destroyed (local only)')
+    .requiredOption('--confirm <name>', 'its name, as it is written')
+    .action((options: { confirm: string }) =>
+      run(async (api, output) => {
+        const body = { confirmation: options.confirm }
+        const gone = deleted.parse(await api.call('workspace.delete', { body }))
+        output.result(gone, () => `${gone.name} is closed, and destroyed after ${gone.purgeAt}.`)
       }),
     )
 
