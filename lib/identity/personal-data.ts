@@ -74,9 +74,21 @@ async function readOwn(
   })
   if (person === null) throw notFound()
   const password = await tx.personPassword.findUnique({ where: { personId: id }, select: { updatedAt: true } })
+  const passkeys = await tx.personPasskey.findMany({
+    where: { personId: id },
+    select: { name: true, isSynced: true, createdAt: true, lastUsedAt: true },
+    take: MOST,
+  })
+  const authenticator = await tx.personTotp.findUnique({ where: { personId: id }, select: { confirmedAt: true } })
   const preference = await tx.uiPreference.findMany({ where: { personId: id }, take: MOST })
   return {
-    person: { ...person, passwordChangedAt: password?.updatedAt ?? null, preferences: preference },
+    person: {
+      ...person,
+      passwordChangedAt: password?.updatedAt ?? null,
+      passkeys,
+      authenticatorAppSince: authenticator?.confirmedAt ?? null,
+      preferences: preference,
+    },
     signedIn: await tx.webSession.findMany({
       where: { personId: id },
       select: {
