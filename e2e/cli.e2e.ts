@@ -106,7 +106,7 @@ test('member and tenant delete: somebody is invited, and a workspace is closed b
     'ben@juniperfreight.example',
     'chiara@juniperfreight.example',
   ])
-  expect(await fails(1, 'local', 'tenant', 'delete', '--confirm', 'Wrong', ...there)).toContain('Type the name')
+  expect(await fails(2, 'local', 'tenant', 'delete', '--confirm', 'Wrong', ...there)).toContain('Type the name')
   expect(await ok('local', 'tenant', 'delete', '--confirm', 'Short lived', ...there)).toMatchObject({
     name: 'Short lived',
   })
