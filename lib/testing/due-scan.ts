@@ -70,7 +70,7 @@ export async function explainDueScan(
   }
 }
 
-const MOST_VACUUMS = 40
+const MOST_VACUUMS = 200
 
 /**
  * Afterwards every page of the table is known to be visible to all. A transaction that is ending elsewhere, autovacuum's
@@ -86,7 +86,7 @@ export async function vacuumCredentials(client: pg.Client): Promise<void> {
       `SELECT relpages - relallvisible AS hidden FROM pg_class WHERE relname = 'credential'`,
     )
     if (rows[0]?.hidden === 0) return
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await new Promise((resolve) => setTimeout(resolve, 300))
   }
   throw new Error('a transaction that does not end keeps pages back')
 }
