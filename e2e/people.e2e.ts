@@ -97,7 +97,7 @@ async function newPage(browser: Browser): Promise<Page> {
 
 test('a role is changed on the page, and what it allows with it', async () => {
   await owner.getByLabel(`Role of ${GUEST.name}`).selectOption('auditor')
-  await expect(owner.getByText(`${GUEST.name} is now an auditor`)).toBeVisible()
+  await expect(owner.getByText(`${GUEST.name} is now an auditor`).first()).toBeVisible()
   await guest.goto(`${world.product.url}/settings/people`)
   await expect(main(guest).getByText('Owners and admins change it.')).toBeVisible()
   await expect(guest.getByRole('button', { name: 'Invite' })).toHaveCount(0)

@@ -1,6 +1,6 @@
 /**
- * What a consent page says an agent could do: the tools of its profile that the asked scopes reach, and the person's own
- * accounts they would work on. It is a description; every call is decided anew.
+ * What a consent page says an agent could do: the tools of its profile that the asked scopes reach, and the
+ * person's accounts and shared ones they would work on. It is a description; every call is decided anew.
  *
  * @module
  */
@@ -25,7 +25,13 @@ export function createAccessPreview(deps: {
           where: { tenantId_agentId_version: { tenantId, agentId, version } },
         }),
         connections: await tx.connection.findMany({
-          where: { tenantId, ownerPersonId: personId, access: { not: 'deleted' }, state: { not: 'connecting' } },
+          where: {
+            tenantId,
+            access: { not: 'deleted' },
+            state: { not: 'connecting' },
+            // Those the agent would reach for this person: their own, and what colleagues share.
+            OR: [{ ownerPersonId: personId }, { sharing: 'workspace' }],
+          },
           orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
           take: MAX_ACCOUNTS,
         }),

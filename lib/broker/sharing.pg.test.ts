@@ -113,7 +113,7 @@ describe('an account that is its owner’s, or the workspace’s', () => {
   it('is seen by members only while it is shared', async () => {
     const view = createView({
       appDb: world.db.app,
-      providers: { get: () => undefined, list: () => [] } as never,
+      providers: { get: () => undefined, list: () => [] },
       clock: { now: () => new Date() },
     }) // nothing of a provider is asked here
     const seen = async () => (await view.list(as(bob, 'member'))).map(({ id, isOwn, sharing }) => [id, isOwn, sharing])

@@ -31,7 +31,7 @@ const as = (tenantId: TenantId, personId: PersonId, role: Role): PersonPrincipal
   role,
   webSessionId: newId('webSession'),
   authenticatedAt: new Date(),
-  network: '192.0.2.1',
+  network: newBrowser().network,
 })
 
 async function owner(): Promise<PersonPrincipal> {
@@ -250,6 +250,19 @@ describe('an invitation', () => {
         expect(stored?.['row']).not.toContain(secret)
         expect(stored?.['row']).not.toContain(secret.slice(4))
       }
+  })
+
+  it('is mailed to one address only so often, however often it is made anew', async () => {
+    const ada = await owner()
+    const email = guest()
+    const make = () => codeOf(id.invitations.create(ada, { email, role: 'member', days: 1 }))
+    const codes: string[] = []
+    for (let n = 0; n < 10; n += 1) codes.push(await make())
+    expect(codes.filter((code) => code === 'done')).toHaveLength(8)
+    expect(codes.at(-1)).toBe('request.rate_limited')
+    // The owner of the address gets their own links all the same.
+    await verifiedPerson(email)
+    expect(await codeOf(id.signIn.askForMagicLink(email, newBrowser()))).toBe('done')
   })
 
   it('of a member, or to nonsense, is refused', async () => {

@@ -100,6 +100,10 @@ export function createInvitations(deps: {
   // 256 random bits are not guessed: only the noise of one network is stopped.
   const countLink = (network: string) => limits.count('link', { network, isKnown: () => Promise.resolve(true) })
 
+  // A count of its own: mail that others ask for takes nothing from the links that the address's owner asks for.
+  const countMail = (canonical: string, network: string) =>
+    limits.count('mail', { account: `invitation ${canonical}`, network, isKnown: () => Promise.resolve(false) })
+
   const findOpen = async (secret: string): Promise<FoundInvitation & { readonly row: OpenRow }> => {
     const found = await findInvitation(appDb.global, secret)
     if (found === undefined) throw linkInvalid()
@@ -153,6 +157,7 @@ export function createInvitations(deps: {
       if (!Number.isInteger(input.days) || input.days < 1 || input.days > MAX_INVITATION_DAYS)
         throw new AppError('request.invalid', `Between 1 and ${MAX_INVITATION_DAYS} days.`, { field: 'days' })
       const { tenantId } = principal
+      if (principal.kind !== 'operator') await countMail(email.canonical, principal.network)
       const secret = newSecret(SECRET_PREFIX.invitation)
       const id = newId('invitation')
       const made = await appDb.tenant(tenantId, async (tx) => {
@@ -267,11 +272,7 @@ export function createInvitations(deps: {
     async sendMail(secret, visitor) {
       await countLink(visitor.network)
       const { row, tenantId, id } = await findOpen(secret)
-      await limits.count('mail', {
-        account: row.email_canonical,
-        network: visitor.network,
-        isKnown: () => Promise.resolve(false),
-      })
+      await countMail(row.email_canonical, visitor.network)
       const mailId = await appDb.transaction((tx) =>
         queueMail(tx, { kind: 'invitation', email: row.email, data: { tenantId, invitationId: id } }),
       )
