@@ -16,7 +16,7 @@ import type { OperatorPrincipal, Role } from '@/lib/tenancy/principal'
 import type { Tenant } from '@/lib/tenancy/tenants'
 import { createGatewayDeps, type GatewayDeps } from '@/gateway/deps'
 import { validate } from '@/gateway/http'
-import { invoke, type AnyRoute } from '@/gateway/api/route'
+import { attachmentOf, invoke, type AnyRoute } from '@/gateway/api/route'
 import { apiRoutes } from '@/gateway/api/routes'
 import { createCore, type Core } from '@/wiring/core'
 
@@ -123,7 +123,10 @@ export function connectLocal(given: Config, tenant: string | undefined): Api {
       return answer
     },
     async *lines(operationId, input = {}) {
-      yield* (await run(operationId, input)) as AsyncIterable<string> // asked of stream routes only
+      const { routes } = await open()
+      const route = routes.get(operationId)
+      if (route === undefined) throw new AppError('request.invalid', 'This version does not offer that.')
+      yield* attachmentOf(route, await run(operationId, input)).lines
     },
     async close() {
       const here = await opened?.catch(() => undefined)

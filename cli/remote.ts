@@ -19,6 +19,8 @@ import { answersAt, check, type Check } from './installation'
 const openApi = z.object({ paths: z.record(z.string(), z.record(z.string(), z.object({ operationId: z.string() }))) })
 const failure = z.object({ error: z.object({ code: z.string(), message: z.string(), field: z.string().optional() }) })
 const TIMEOUT_MS = 30_000
+/** An export of any length has to end some day. */
+const STREAM_TIMEOUT_MS = 6 * 3_600_000
 
 export async function connectRemote(baseUrl: string, apiKey: Secret): Promise<Api> {
   const origin = new URL(baseUrl).origin
@@ -28,7 +30,11 @@ export async function connectRemote(baseUrl: string, apiKey: Secret): Promise<Ap
     for (const [method, { operationId }] of Object.entries(methods))
       operations.set(operationId, { method: method.toUpperCase(), path })
 
-  async function send(operationId: string, { params = {}, query = {}, body }: CallInput = {}): Promise<Response> {
+  async function send(
+    operationId: string,
+    { params = {}, query = {}, body }: CallInput = {},
+    timeoutMs = TIMEOUT_MS,
+  ): Promise<Response> {
     const operation = operations.get(operationId)
     if (operation === undefined)
       throw new AppError(
@@ -46,6 +52,7 @@ export async function connectRemote(baseUrl: string, apiKey: Secret): Promise<Ap
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(timeoutMs),
     })
     if (response.ok) return response
     const parsed = failure.safeParse(await response.json().catch(() => undefined))
@@ -77,7 +84,7 @@ export async function connectRemote(baseUrl: string, apiKey: Secret): Promise<Ap
       return answer
     },
     async *lines(operationId, input) {
-      const { body } = await send(operationId, input)
+      const { body } = await send(operationId, input, STREAM_TIMEOUT_MS)
       if (body === null) return
       yield* createInterface({ input: Readable.fromWeb(body as ReadableStream), crlfDelay: Infinity }) // the global and the stream/web type are one class
     },
@@ -87,7 +94,7 @@ export async function connectRemote(baseUrl: string, apiKey: Secret): Promise<Ap
 
 async function get(url: string, init: RequestInit = {}): Promise<Response> {
   try {
-    return await fetch(url, { ...init, redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) })
+    return await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), ...init, redirect: 'error' })
   } catch (cause) {
     throw new AppError('service.unavailable', `No answer from ${new URL(url).origin}.`, { cause })
   }

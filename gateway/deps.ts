@@ -4,6 +4,8 @@
  *
  * @module
  */
+import { createExports, exportFolder, type Exports } from '@/lib/audit/exports'
+import { createStreams, type Streams } from '@/lib/audit/streams'
 import { createRateLimitStore } from '@/lib/db/rate-limit-store'
 import { AppError } from '@/lib/errors'
 import { createApiKeys, type ApiKeys } from '@/lib/identity/api-keys'
@@ -37,6 +39,7 @@ import { createCheck, type Check } from '@/lib/connections/check'
 import { createCheckLimits } from '@/lib/connections/check-limits'
 import type { Connections } from '@/lib/connections/connections'
 import { createInbox, type Inbox } from '@/lib/notifications/inbox'
+import { newSigningSecret } from '@/lib/notifications/webhook-signature'
 import { createWebhooks, type Webhooks } from '@/lib/notifications/webhooks'
 import { createAgentSessions, type AgentSessions } from '@/lib/tenancy/agent-sessions'
 import { createAgents, type Agents } from '@/lib/tenancy/agents'
@@ -79,6 +82,8 @@ export interface GatewayDeps extends SignInElsewhere {
   readonly connections: Connections
   readonly inbox: Inbox
   readonly webhooks: Webhooks
+  readonly exports: Exports
+  readonly streams: Streams
   readonly checkConnection: Check
   readonly doctor: Doctor
   readonly doctorRecorder: DoctorRecorder
@@ -120,9 +125,9 @@ export function createGatewayDeps(core: Core): GatewayDeps {
     queue,
     cookies,
     sessions,
-    authenticator: createAuthenticator({ appDb, sessions, apiKeys, cookies }),
+    authenticator: createAuthenticator({ appDb, sessions, apiKeys, cookies, events: audit }),
     apiKeys,
-    people: createPeople({ appDb, passwords }),
+    people: createPeople({ appDb, passwords, events: audit }),
     tenants: createTenants({ appDb, events: audit }),
     members: createMembers({ appDb, events: audit }),
     personalData: createPersonalData({ appDb, events: audit }),
@@ -169,6 +174,13 @@ export function createGatewayDeps(core: Core): GatewayDeps {
       httpOrigins: config.egress.allow,
       announce: (tenantId, deliveryId) => queue.enqueue('deliverWebhook', { tenantId, deliveryId }),
     }),
+    exports: createExports({
+      appDb,
+      audit,
+      folder: exportFolder(config.dataDir),
+      announce: (tenantId, exportId) => queue.enqueue('makeExport', { tenantId, exportId }),
+    }),
+    streams: createStreams({ appDb, audit, clock, newSigningSecret, openOrigins: config.egress.allow }),
     checkConnection: createCheck({
       ...core,
       tokens: core.refresher,

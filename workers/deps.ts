@@ -5,13 +5,18 @@
  */
 import path from 'node:path'
 
+import { createExportMaker, exportFolder } from '@/lib/audit/exports'
+import { createTargetSender } from '@/lib/audit/stream-target'
+import { createStreamSender, type StreamSender } from '@/lib/audit/streams'
 import { reconcileChecks } from '@/lib/connections/check-reconcile'
+import { createTcpEgress } from '@/lib/egress/tcp'
 import { createDigests } from '@/lib/notifications/digest'
 import { createMailer, type Mailer } from '@/lib/notifications/mail'
 import { createFileTransport, createSmtpTransport } from '@/lib/notifications/transport'
 import { createConnectionWatch } from '@/lib/notifications/watch'
 import { createWebhookBatches } from '@/lib/notifications/webhook-batch'
 import { createWebhookSender } from '@/lib/notifications/webhook-sender'
+import { signWebhook } from '@/lib/notifications/webhook-signature'
 import { brand } from '@/lib/ids'
 import { createQueue, type JobQueue } from '@/lib/queue/queue'
 import type { JobHandlers } from '@/lib/queue/workers'
@@ -105,8 +110,25 @@ function credentialHandlers(core: Core, queue: JobQueue, refreshDue: ReturnType<
   const connections = createConnectionFlows(core, queue)
   const { appDb, audit: events, clock, config, egress } = core
   const batches = createWebhookBatches({ appDb, publicUrl: config.publicUrl })
+  const exports = createExportMaker({ appDb, audit: events, folder: exportFolder(config.dataDir), clock, log })
+  const streams = createAuditStreamSender(core)
   const webhooks = createWebhookSender({ appDb, egress, keys: webhookKeys(core.keys), events, clock, log })
   return {
+    makeExport: async ({ tenantId, exportId }) => {
+      await exports.make(brand<'tenant'>(tenantId), exportId)
+    },
+    findExports: singly(async () => {
+      await exports.expire(SCAN)
+      for (const { tenantId, exportId } of await exports.due(SCAN))
+        await queue.enqueue('makeExport', { tenantId, exportId })
+    }),
+    streamAudit: async ({ tenantId, streamId }) => {
+      await streams.send(brand<'tenant'>(tenantId), streamId)
+    },
+    findStreams: singly(async () => {
+      for (const { tenantId, streamId } of await streams.due(SCAN))
+        await queue.enqueue('streamAudit', { tenantId, streamId })
+    }),
     deliverWebhook: async ({ tenantId, deliveryId }) => {
       await webhooks.send(brand<'tenant'>(tenantId), deliveryId)
     },
@@ -137,6 +159,16 @@ function credentialHandlers(core: Core, queue: JobQueue, refreshDue: ReturnType<
       if (Object.values(report).some((n: number) => n > 0)) log.info({ ...report }, 'connections were repaired')
     }),
   }
+}
+
+function createAuditStreamSender({ appDb, audit, clock, config, egress, log }: Core): StreamSender {
+  const send = createTargetSender({
+    egress,
+    tcp: createTcpEgress({ ...config.egress, production: config.production }),
+    sign: signWebhook,
+    hostname: new URL(config.publicUrl).hostname,
+  })
+  return createStreamSender({ appDb, audit, send, clock, log })
 }
 
 function createWorkerMailer({ appDb, config, log }: Core): Mailer {

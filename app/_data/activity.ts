@@ -6,9 +6,10 @@
 import 'server-only'
 
 import { toActivityRow, type ActivityItem } from '@/app/_client/activity-row'
+import { isDay, isSpan, timesOf } from '@/app/_client/activity-times'
 import type { ActivityFilter, ActivityRow } from '@/components/pages/activity-table'
 import type { CallsBucket } from '@/components/ui/chart'
-import { listRecords, type ActivityRow as Entry } from '@/lib/audit/read'
+import { listRecords, type ActivityRow as Entry } from '@/lib/audit/list'
 import { systemClock } from '@/lib/clock'
 import type { AppTx } from '@/lib/db/app-db'
 import { isId, type TenantId } from '@/lib/ids'
@@ -36,9 +37,12 @@ export async function listActivity(
       {
         tenantId,
         agentId: filter.agent,
+        personId: filter.person,
         connectionId: filter.account,
+        tool: filter.tool,
         decision: isOneOf(decisions, filter.decision) ? filter.decision : undefined,
         outcome: isOneOf(outcomes, filter.outcome) ? filter.outcome : undefined,
+        ...timesOf(filter, systemClock.now()),
       },
       { cursor, limit: ACTIVITY_PAGE },
     )
@@ -55,12 +59,17 @@ function isOneOf<const T extends string>(values: readonly T[], value: string | u
 
 /** Reads a filter from an address. What is not a filter is left out rather than refused: a mistyped link still shows something. */
 export function readFilter(query: Readonly<Record<string, string | string[] | undefined>>): ActivityFilter {
-  const { agent, account, decision, outcome } = query
+  const { agent, person, tool, account, decision, outcome, span, from, to } = query
   return {
     agent: isId('agent', agent) ? agent : undefined,
+    person: isId('person', person) ? person : undefined,
+    tool: typeof tool === 'string' && /^[a-z0-9_]{1,64}$/.test(tool) ? tool : undefined,
     account: isId('connection', account) ? account : undefined,
     decision: typeof decision === 'string' && isOneOf(decisions, decision) ? decision : undefined,
     outcome: typeof outcome === 'string' && isOneOf(outcomes, outcome) ? outcome : undefined,
+    span: typeof span === 'string' && isSpan(span) ? span : undefined,
+    from: isDay(from) ? from : undefined,
+    to: isDay(to) ? to : undefined,
   }
 }
 

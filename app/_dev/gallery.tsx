@@ -146,6 +146,8 @@ function activityPage(props: Partial<Parameters<typeof ActivityTable>[0]>) {
       filter={{}}
       agents={agents}
       accounts={connections.map(({ id, account }) => ({ id, name: account }))}
+      people={[{ id: 'per_1', name: 'Ada Lovelace' }]}
+      tools={['github_create_issue', 'slack_post_message']}
       live="live"
       heldCount={0}
       onTogglePause={() => undefined}

@@ -4,12 +4,13 @@ import { ArrowUp, FilterX, ListTree, Pause, Play, ScrollText, Wrench } from 'luc
 import Link from 'next/link'
 import { usePathname, useRouter } from 'next/navigation'
 import { useId, useTransition } from 'react'
-import type { SyntheticEvent } from 'react'
+import type { ReactNode, SyntheticEvent } from 'react'
 
 import { cn } from '@/components/cn'
 import { Button } from '@/components/ui/button'
 import { Card } from '@/components/ui/card'
 import { EmptyState } from '@/components/ui/empty-state'
+import { Input } from '@/components/ui/input'
 import { PageHeader } from '@/components/ui/page-header'
 import { CursorPagination } from '@/components/ui/pagination'
 import { ProviderMark } from '@/components/ui/provider-mark'
@@ -42,10 +43,17 @@ export interface ActivityRow {
 
 export interface ActivityFilter {
   readonly agent?: string | undefined
+  readonly person?: string | undefined
+  readonly tool?: string | undefined
   /** Id of a connection. */
   readonly account?: string | undefined
   readonly decision?: string | undefined
   readonly outcome?: string | undefined
+  /** How far back: one of `spans`. */
+  readonly span?: string | undefined
+  /** Days in UTC, `2026-11-21`, both included; they count instead of a span. */
+  readonly from?: string | undefined
+  readonly to?: string | undefined
 }
 
 /** How fresh the list is. */
@@ -56,6 +64,11 @@ export interface ActivityTableProps {
   readonly filter: ActivityFilter
   readonly agents: readonly { readonly id: string; readonly name: string }[]
   readonly accounts: readonly { readonly id: string; readonly name: string }[]
+  readonly people: readonly { readonly id: string; readonly name: string }[]
+  readonly tools: readonly string[]
+  /** How much happened when, above the list. */
+  readonly chart?: ReactNode
+  readonly nav?: ReactNode
   /** Undefined on an older page, which does not move. */
   readonly live: LiveState | undefined
   /** Entries that arrived while the list was paused or on an older page. */
@@ -82,6 +95,14 @@ const outcomes = [
   { value: 'expired', label: 'Expired' },
   { value: 'unknown', label: 'Unknown' },
   { value: 'pending', label: 'Running' },
+] as const
+
+const spans = [
+  { value: '', label: 'Any time' },
+  { value: '1h', label: 'Last hour' },
+  { value: '24h', label: 'Last 24 hours' },
+  { value: '7d', label: 'Last 7 days' },
+  { value: '30d', label: 'Last 30 days' },
 ] as const
 
 const columns: readonly Column<ActivityRow>[] = [
@@ -179,7 +200,9 @@ export function ActivityTable(props: ActivityTableProps) {
         description="Every call and every change, written down before it happened."
         actions={live === undefined ? undefined : <LiveIndicator state={live} onTogglePause={props.onTogglePause} />}
       />
+      {props.nav}
       <Filters {...props} />
+      {props.chart}
       <Card>
         {heldCount === 0 || props.onShowHeld === undefined ? null : (
           <button
@@ -221,7 +244,7 @@ export function ActivityTable(props: ActivityTableProps) {
 }
 
 /** The filter is the address: it can be shared, bookmarked and gone back from. */
-function Filters({ filter, agents, accounts }: ActivityTableProps) {
+function Filters({ filter, agents, accounts, people, tools }: ActivityTableProps) {
   const router = useRouter()
   const pathname = usePathname()
   const [isPending, startTransition] = useTransition()
@@ -248,8 +271,25 @@ function Filters({ filter, agents, accounts }: ActivityTableProps) {
       value: filter.account,
       options: [{ value: '', label: 'Any account' }, ...accounts.map((one) => ({ value: one.id, label: one.name }))],
     },
+    {
+      name: 'person',
+      label: 'Person',
+      value: filter.person,
+      options: [{ value: '', label: 'Anybody' }, ...people.map((one) => ({ value: one.id, label: one.name }))],
+    },
+    {
+      name: 'tool',
+      label: 'Tool',
+      value: filter.tool,
+      options: [{ value: '', label: 'Any tool' }, ...withChosen(tools, filter.tool)],
+    },
     { name: 'decision', label: 'Decision', value: filter.decision, options: decisions },
     { name: 'outcome', label: 'Outcome', value: filter.outcome, options: outcomes },
+    { name: 'span', label: 'Time', value: filter.span, options: spans },
+  ]
+  const days = [
+    { name: 'from', label: 'From', value: filter.from },
+    { name: 'to', label: 'To', value: filter.to },
   ]
   return (
     <form
@@ -257,7 +297,12 @@ function Filters({ filter, agents, accounts }: ActivityTableProps) {
       role="search"
       aria-label="Filter activity"
       onSubmit={apply}
-      onChange={(event) => event.currentTarget.requestSubmit()}
+      onChange={(event) => {
+        // A day is typed in parts: it is looked for once it is whole.
+        if (event.target instanceof HTMLInputElement && event.target.value !== '' && !event.target.validity.valid)
+          return
+        event.currentTarget.requestSubmit()
+      }}
       className={cn('mb-4 grid grid-cols-2 gap-2 md:flex md:flex-wrap', isPending && 'opacity-60')}
     >
       {fields.map((field) => (
@@ -273,11 +318,32 @@ function Filters({ filter, agents, accounts }: ActivityTableProps) {
           />
         </div>
       ))}
+      {days.map((day) => (
+        <div key={day.name} className="flex items-center gap-2">
+          <label htmlFor={`${id}-${day.name}`} className="w-9 shrink-0 text-sm text-muted">
+            {day.label}
+          </label>
+          <Input
+            id={`${id}-${day.name}`}
+            name={day.name}
+            type="date"
+            title="Days are in UTC"
+            defaultValue={day.value ?? ''}
+            className="min-w-0 md:w-40"
+          />
+        </div>
+      ))}
       <button type="submit" className="sr-only">
         Apply filters
       </button>
     </form>
   )
+}
+
+/** A tool that is not offered any more may still be looked for. */
+function withChosen(tools: readonly string[], chosen: string | undefined) {
+  const all = chosen === undefined || tools.includes(chosen) ? tools : [chosen, ...tools]
+  return all.map((tool) => ({ value: tool, label: tool }))
 }
 
 const liveLooks = {

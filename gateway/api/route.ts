@@ -54,7 +54,7 @@ export interface RouteDefinition<
   readonly body?: B
   /** Absent: 204 without a body, unless the answer is a stream. */
   readonly response?: R
-  /** The handler returns an async iterable of lines, sent as they come: for exports of any length. */
+  /** The handler returns an async iterable of lines, sent as they come, or an `Attachment` that says itself what it is. */
   readonly stream?: { readonly contentType: string; readonly filename: string }
   readonly status?: 200 | 201 | 202
   readonly maxBodyBytes?: number
@@ -62,7 +62,23 @@ export interface RouteDefinition<
   readonly personOnly?: boolean
   /** It widens access: a person must have proved themself within five minutes. API keys follow their own scopes. */
   readonly stepUp?: boolean
-  handle(input: Input<z.output<P>, z.output<Q>, z.output<B>>): Promise<z.input<R> | AsyncIterable<string> | undefined>
+  handle(
+    input: Input<z.output<P>, z.output<Q>, z.output<B>>,
+  ): Promise<z.input<R> | AsyncIterable<string> | Attachment | undefined>
+}
+
+/** A stream whose kind depends on what was asked for. Each text is followed by a line feed. */
+export interface Attachment {
+  readonly contentType: string
+  readonly filename: string
+  readonly lines: AsyncIterable<string>
+}
+
+/** What the handler of a stream returned, under the name it has. */
+export function attachmentOf(route: AnyRoute, result: unknown): Attachment {
+  if (typeof result === 'object' && result !== null && 'lines' in result) return result as Attachment // what such a handler returns
+  const lines = result as AsyncIterable<string> // what every other stream handler returns
+  return { contentType: 'application/octet-stream', filename: 'download', ...route.stream, lines }
 }
 
 /** A definition whose parameter types are forgotten: what the router and the document need. */
@@ -174,7 +190,7 @@ async function run(
   const body = route.body === undefined ? undefined : await readJson(request, route.body, route.maxBodyBytes)
   const result = await invoke(route, { principal, params: params?.data ?? {}, query, body })
   if (route.stream !== undefined)
-    await sendLines(response, result as AsyncIterable<string>, route.stream, request.signal) // what a stream route returns
+    await sendLines(response, attachmentOf(route, result), request.signal)
   else if (route.response === undefined) sendEmpty(response, 204)
   else sendJson(response, route.status ?? 200, result)
 }
@@ -182,13 +198,12 @@ async function run(
 /** Writes no faster than the client reads, and stops when it leaves. */
 async function sendLines(
   response: ServerResponse,
-  lines: AsyncIterable<string>,
-  stream: NonNullable<AnyRoute['stream']>,
+  { contentType, filename, lines }: Attachment,
   signal: AbortSignal,
 ): Promise<void> {
   response.writeHead(200, {
-    'content-type': stream.contentType,
-    'content-disposition': `attachment; filename="${stream.filename}"`,
+    'content-type': contentType,
+    'content-disposition': `attachment; filename="${filename}"`,
     'cache-control': 'no-store',
   })
   for await (const line of lines) {

@@ -9,6 +9,7 @@ import type { GatewayDeps } from '../deps'
 import type { AnyRoute } from './route'
 import { accountRoutes } from './v1/account'
 import { activityRoutes } from './v1/activity'
+import { activityStreamRoutes } from './v1/activity-streams'
 import { agentRoutes } from './v1/agents'
 import { apiKeyRoutes } from './v1/api-keys'
 import { catalogueRoutes } from './v1/catalogue'
@@ -44,7 +45,8 @@ export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
     ...profileRoutes(deps),
     ...sessionRoutes({ ...deps, publicUrl }),
     ...oauthClientRoutes({ ...deps, publicUrl }),
-    ...activityRoutes(core),
+    ...activityRoutes({ ...core, exports: deps.exports }),
+    ...activityStreamRoutes(deps),
     ...apiKeyRoutes(deps),
     ...notificationRoutes({ ...deps, mailPath: mailPathOf(core.config) }),
   ]

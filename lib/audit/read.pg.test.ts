@@ -6,7 +6,8 @@ import type { Role } from '@/lib/tenancy/principal'
 import { createAuditWorld, createTestAudit, createTestAuditKeys, type AuditWorld } from '@/lib/testing/audit'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 
-import { createAuditReader, listRecords, type ActivityRow, type AuditReader } from './read'
+import { listRecords, type ActivityRow } from './list'
+import { createAuditReader, type AuditReader } from './read'
 
 describe('reading the audit trail', () => {
   let db: TestDatabases
@@ -107,15 +108,15 @@ describe('reading the audit trail', () => {
     await db.adminQuery(
       'app',
       `INSERT INTO audit_record (tenant_id, id, kind, action, actor_kind, recorded_at)
-       SELECT $1, 'aud_' || lpad(replace(replace(replace(replace(to_hex(n), 'i', '0'), 'l', '0'), 'o', '0'), 'u', '0'), 26, '0'), 'event', 'mail.sent', 'system',
+       SELECT $1, 'aud_' || lpad(replace(replace(replace(replace(to_hex(n), 'i', '0'), 'l', '0'), 'o', '0'), 'u', '0'), 26, '0'), 'event', 'connection.repaired', 'system',
               timestamptz '2020-01-01 00:00:00.000001+00' + (n / 7) * interval '1 microsecond'
          FROM generate_series(1, 100) n`,
       [world.tenantId],
     )
-    const rows = await everything({ action: 'mail.sent' }, 9)
+    const rows = await everything({ action: 'connection.repaired' }, 9)
     expect(rows).toHaveLength(100)
     expect(new Set(rows.map((row) => row.id)).size).toBe(100)
-    const all = await everything({ action: 'mail.sent' })
+    const all = await everything({ action: 'connection.repaired' })
     expect(rows.map((row) => row.id)).toEqual(all.map((row) => row.id))
   })
 
@@ -130,7 +131,7 @@ describe('reading the audit trail', () => {
     await db.app.tenant(agentless.tenantId, (tx) =>
       audit.event(tx, {
         tenantId: agentless.tenantId,
-        action: 'mail.sent',
+        action: 'connection.repaired',
         actor: { kind: 'system' },
         outcome: 'success',
       }),
@@ -139,14 +140,14 @@ describe('reading the audit trail', () => {
       (await reader.list(agentless.tenantId, filter)).rows.map((row) => row.callId ?? row.action).sort()
     const ids = (...some: { callId: string }[]) => some.map((call) => call.callId).sort()
     expect(await calls({ kind: 'call' })).toEqual(ids(denied, waiting, ended))
-    expect(await calls({ kind: 'event' })).toEqual(['mail.sent'])
-    expect(await calls({ action: 'mail.sent' })).toEqual(['mail.sent'])
+    expect(await calls({ kind: 'event' })).toEqual(['connection.repaired'])
+    expect(await calls({ action: 'connection.repaired' })).toEqual(['connection.repaired'])
     expect(await calls({ tool: 'slack_post_message' })).toEqual(ids(denied))
     expect(await calls({ decision: 'approval_required' })).toEqual(ids(waiting))
     expect(await calls({ outcome: 'pending' })).toEqual(ids(waiting))
     expect(await calls({ outcome: 'error' })).toEqual(ids(ended))
     expect(await calls({ outcome: 'denied' })).toEqual(ids(denied))
-    expect(await calls({ outcome: 'success' })).toEqual(['mail.sent'])
+    expect(await calls({ outcome: 'success' })).toEqual(['connection.repaired'])
     expect(await calls({ connectionId: agentless.connectionId })).toEqual(ids(denied, waiting))
     expect(await calls({ agentId: agentless.agentId })).toEqual(ids(denied, waiting, ended))
     expect(await calls({ agentId: newId('agent') })).toEqual([])
@@ -245,7 +246,7 @@ describe('reading the audit trail', () => {
     await db.adminQuery(
       'app',
       `INSERT INTO audit_record (tenant_id, id, kind, action, actor_kind, recorded_at)
-       SELECT $1, 'aud_' || n, 'event', 'mail.sent', 'system', timestamptz '2020-01-01' + (n / 50) * interval '1 microsecond' FROM generate_series(1, 1203) n`,
+       SELECT $1, 'aud_' || n, 'event', 'connection.repaired', 'system', timestamptz '2020-01-01' + (n / 50) * interval '1 microsecond' FROM generate_series(1, 1203) n`,
       [own.tenantId],
     )
     const ids = []

@@ -24,8 +24,11 @@ export interface AuditKeys {
   auditAt(tenantId: TenantId, version: number): Promise<Uint8Array>
 }
 
-/** `record`: free fields of a record, by its id. `arguments`: the canonical arguments of a call, by the call's id. */
-export type SealedField = 'record' | 'arguments'
+/**
+ * `record`: free fields of a record, by its id. `arguments`: the canonical arguments of a call, by the call's id.
+ * `export`: a part of an export, by its id and number. `stream`: the secret of a stream, by its id.
+ */
+export type SealedField = 'record' | 'arguments' | 'export' | 'stream'
 
 export interface TenantSeal {
   readonly keyVersion: number

@@ -7,12 +7,15 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 
 import type { PersonId, TenantId } from '../ids'
-import { PrismaClient, type Prisma } from './internal/app/client'
+import { Prisma, PrismaClient } from './internal/app/client'
 import { createRolePool, TRANSACTION } from './pool'
 import { withRetry } from './retry'
 
 /** A transaction of one tenant. Never keep it, never await the network inside it. */
 export type AppTx = Prisma.TransactionClient
+/** Parts of a statement, with their values apart from its text. */
+export const { sql, join } = Prisma
+export type Sql = Prisma.Sql
 
 /** Tables without a tenant. The catalogue test holds the list against the database. */
 type GlobalModel =

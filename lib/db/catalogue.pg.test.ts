@@ -44,9 +44,16 @@ const TENANT_TABLES = [
   'agent_session',
   'api_key',
   'audit_arguments',
+  'audit_checkpoint',
+  'audit_cut',
+  'audit_erasure',
+  'audit_export',
+  'audit_head',
   'audit_identity',
+  'audit_link',
   'audit_outbox',
   'audit_record',
+  'audit_stream',
   'connect_attempt',
   'connection',
   'connection_episode',
@@ -64,6 +71,9 @@ const TENANT_TABLES = [
   'webhook_event',
 ]
 
+/** Written in their own ways, listed below; nobody changes what is there. */
+const APPEND_ONLY = ['audit_checkpoint', 'audit_cut', 'audit_erasure', 'audit_head', 'audit_link', 'audit_record']
+
 const APP: Expected = {
   tenantTables: TENANT_TABLES,
   globalTables: GLOBAL_TABLES,
@@ -79,7 +89,13 @@ const APP: Expected = {
   ],
   tenantRoles: ['portcullis_app', 'portcullis_web'],
   writes: [
-    ...all('portcullis_app', [...GLOBAL_TABLES, ...TENANT_TABLES.filter((table) => table !== 'audit_record')]),
+    ...all('portcullis_app', [...GLOBAL_TABLES, ...TENANT_TABLES.filter((table) => !APPEND_ONLY.includes(table))]),
+    'portcullis_app: public.audit_checkpoint INSERT',
+    'portcullis_app: public.audit_checkpoint UPDATE',
+    'portcullis_app: public.audit_cut INSERT',
+    'portcullis_app: public.audit_head INSERT',
+    'portcullis_app: public.audit_head UPDATE',
+    'portcullis_app: public.audit_link INSERT',
     'portcullis_app: public.audit_record INSERT',
     // To lock the rows that forbid a call; their policies let no changed row through.
     'portcullis_resolver: public.agent UPDATE (last_used_at)',
@@ -89,6 +105,12 @@ const APP: Expected = {
     // The trail, and the ticket.
     'portcullis_resolver: public.audit_arguments INSERT',
     'portcullis_resolver: public.audit_record INSERT',
+    // What a workspace keeps no longer, and free fields of people who were erased; policies keep it to that.
+    'portcullis_resolver: public.audit_erasure DELETE',
+    'portcullis_resolver: public.audit_erasure INSERT',
+    'portcullis_resolver: public.audit_link DELETE',
+    'portcullis_resolver: public.audit_record DELETE',
+    'portcullis_resolver: public.audit_record UPDATE (sealed)',
     'portcullis_resolver: public.web_session UPDATE (status, activated_at, last_used_at)',
     // How a person likes the pages to look: all that the pages may write.
     'portcullis_web: public.ui_preference INSERT',
@@ -110,6 +132,12 @@ const APP: Expected = {
       'agent_session_tenants_of',
       'agent_tenant_of_member',
       'api_key_by_hash',
+      'audit_chain_tenants',
+      'audit_delete_cut',
+      'audit_erase_fields',
+      'audit_retention_tenants',
+      'audit_unlinked_tenants',
+      'audit_untold_tenants',
       'connect_attempt_by_hash',
       'connection_floor',
       'connections_by_subject',
@@ -117,6 +145,8 @@ const APP: Expected = {
       'current_tenant',
       'doctor_agents',
       'doctor_agents_of_networks',
+      'due_audit_exports',
+      'due_audit_streams',
       'due_notification_mails',
       'due_sign_in_domains',
       'due_webhook_batches',
@@ -125,6 +155,7 @@ const APP: Expected = {
       'enter_tenant',
       'expired_argument_tenants',
       'expired_attempt_tenants',
+      'expired_audit_exports',
       'expired_doctor_tenants',
       'expired_notification_tenants',
       'expired_refresh_event_tenants',
@@ -141,6 +172,7 @@ const APP: Expected = {
       'show_credential',
       'sign_in_tenant_of_domain',
       'sign_in_tenant_of_slug',
+      'spend_refresh_tokens',
       'tenant_ids',
       'tenants_to_purge',
       'tenants_with_connection_news',
@@ -167,6 +199,7 @@ const APP: Expected = {
     'enter_tenant',
     'keep_oauth_tokens',
     'show_credential',
+    'spend_refresh_tokens',
   ],
   schemas: [
     'portcullis_app: bullmq CREATE',

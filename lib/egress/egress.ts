@@ -161,7 +161,7 @@ export function createEgress(options: EgressOptions): Egress {
   }
 }
 
-function parseAllowed(options: EgressOptions): ReadonlySet<string> {
+export function parseAllowed(options: EgressOptions): ReadonlySet<string> {
   const origins = new Set<string>()
   for (const entry of options.allow) {
     const url = URL.canParse(entry) ? new URL(entry) : undefined
@@ -187,7 +187,7 @@ function parseTarget(input: string | URL, allowed: ReadonlySet<string>): URL {
   return url
 }
 
-function permittedReach(url: URL, allowed: ReadonlySet<string>, options: EgressOptions): readonly string[] {
+export function permittedReach(url: URL, allowed: ReadonlySet<string>, options: EgressOptions): readonly string[] {
   if (!allowed.has(url.origin)) return PUBLIC
   return options.allowUnsafe ? PUBLIC_PRIVATE_LOOPBACK : PUBLIC_PRIVATE
 }
@@ -196,10 +196,10 @@ const PUBLIC = ['public'] as const
 const PUBLIC_PRIVATE = ['public', 'private'] as const
 const PUBLIC_PRIVATE_LOOPBACK = ['public', 'private', 'loopback'] as const
 
-const resolveBySystem: Resolver = (hostname) => systemLookup(hostname, { all: true, order: 'verbatim' })
+export const resolveBySystem: Resolver = (hostname) => systemLookup(hostname, { all: true, order: 'verbatim' })
 
 /** Names are asked for once in a while, not once per socket; a failure is never remembered. */
-function cachedResolver(resolver: Resolver, clock: Clock): Resolver {
+export function cachedResolver(resolver: Resolver, clock: Clock): Resolver {
   const cache = new Map<string, { readonly until: number; readonly addresses: ReturnType<Resolver> }>()
   return (hostname) => {
     const now = clock.now().getTime()
@@ -220,7 +220,7 @@ function cachedResolver(resolver: Resolver, clock: Clock): Resolver {
 }
 
 /** The hook through which the socket learns its address: it gets checked ones or none. One bad address spoils the name. */
-function checkedLookup(resolve: Resolver, permitted: readonly string[]): LookupFunction {
+export function checkedLookup(resolve: Resolver, permitted: readonly string[]): LookupFunction {
   return (hostname, lookupOptions, callback) => {
     resolve(hostname).then(
       (addresses) => {

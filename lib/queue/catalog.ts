@@ -35,6 +35,9 @@ export const JOBS = {
   revokeGrant: { ...delivery, payload: z.strictObject({ tenantId: id('tenant'), revocationId: id('revocation') }) },
   deliverWebhook: { ...delivery, payload: z.strictObject({ tenantId: id('tenant'), deliveryId: id('delivery') }) },
 
+  makeExport: { ...delivery, payload: z.strictObject({ tenantId: id('tenant'), exportId: id('auditExport') }) },
+  streamAudit: { ...delivery, payload: z.strictObject({ tenantId: id('tenant'), streamId: id('auditStream') }) },
+
   findMail: scan(15_000),
   findRevocations: scan(15_000),
   refreshDue: scan(5_000),
@@ -48,6 +51,8 @@ export const JOBS = {
   /** Episodes of trouble, and the mails that tell of them. */
   tellPeople: scan(10_000),
   findWebhooks: scan(10_000),
+  findExports: scan(5_000),
+  findStreams: scan(5_000),
   /** Domains of single sign-on that nobody looked at for a day, and sign-ins that nobody finished. */
   tendSignIn: scan(600_000),
   /** Workspaces that were deleted, when nobody took them back. */

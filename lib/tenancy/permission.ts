@@ -47,6 +47,8 @@ export const PERMISSIONS = {
   /** The content of a call: what was sent, not only that it was. */
   'audit.read_arguments': ADMINS,
   'audit.export': ADMINS,
+  /** Send the trail on to another system, as it grows. */
+  'audit.stream': ADMINS,
   /** One's own. */
   'notification.read': EVERYONE,
   'webhook.read': ADMINS,

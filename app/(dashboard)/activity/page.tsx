@@ -6,7 +6,9 @@ import { listActivity, readFilter } from '@/app/_data/activity'
 import { listAgentNames } from '@/app/_data/agents'
 import { listAccounts } from '@/app/_data/connections'
 import { requireViewer } from '@/app/_data/session'
+import { listMembers } from '@/app/_data/workspace'
 import { AppError } from '@/lib/errors'
+import { isPermitted } from '@/lib/tenancy/permission'
 
 export const metadata: Metadata = { title: 'Activity' }
 
@@ -19,7 +21,7 @@ export default async function Activity({
   const query = await searchParams
   const filter = readFilter(query)
   const cursor = typeof query['cursor'] === 'string' ? query['cursor'] : undefined
-  const [page, agents, accounts] = await Promise.all([
+  const [page, agents, accounts, members] = await Promise.all([
     listActivity(viewer, filter, cursor).catch((error: unknown) => {
       // A cursor of another workspace, or one cut short while copying: the newest page is what the person meant.
       if (cursor !== undefined && error instanceof AppError && error.code === 'request.invalid')
@@ -28,6 +30,7 @@ export default async function Activity({
     }),
     listAgentNames(viewer),
     listAccounts(viewer),
+    listMembers(viewer),
   ])
   return (
     <ActivityPage
@@ -37,6 +40,8 @@ export default async function Activity({
       filter={filter}
       isNewest={cursor === undefined}
       agents={agents}
+      people={members.map(({ id, name }) => ({ id, name }))}
+      canExport={isPermitted(viewer.role, 'audit.export')}
       accounts={accounts.map(({ id, provider, account }) => ({ id, name: `${account} (${providerName(provider)})` }))}
     />
   )

@@ -67,7 +67,8 @@ export function accountRoutes(deps: {
       summary: 'Changes the person’s name.',
       body: z.strictObject({ name: z.string().min(1).max(320) }),
       handle: async ({ principal, body }) => {
-        await people.rename(sessionOf(principal).personId, body.name)
+        const { personId, sessionId } = sessionOf(principal)
+        await people.rename({ personId, webSessionId: sessionId, network: principal.network }, body.name)
         return undefined
       },
     }),
@@ -180,7 +181,8 @@ export function accountRoutes(deps: {
       summary: 'Makes this web session act in another workspace of the person.',
       body: z.strictObject({ workspaceId: idParam('tenant') }),
       handle: async ({ principal, body }) => {
-        if (!(await authenticator.chooseTenant(sessionOf(principal), body.workspaceId))) throw notFound()
+        const session = sessionOf(principal)
+        if (!(await authenticator.chooseTenant(session, body.workspaceId, principal.network))) throw notFound()
         return undefined
       },
     }),

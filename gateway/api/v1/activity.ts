@@ -1,15 +1,19 @@
 import { z } from 'zod'
 
-import type { ActivityRow, AuditReader } from '@/lib/audit/read'
+import type { ExportedRecord } from '@/lib/audit/export-page'
+import type { Exports } from '@/lib/audit/exports'
+import { EXPORT_FORMATS, FORMAT_FACTS, headOf, lineOf, type ExportFormat } from '@/lib/audit/format'
+import type { ActivityRow } from '@/lib/audit/list'
+import type { AuditReader } from '@/lib/audit/read'
 import type { AppDb } from '@/lib/db/app-db'
 import { AppError } from '@/lib/errors'
 import type { TenantId } from '@/lib/ids'
 import { readLabels } from '@/lib/tenancy/labels'
 
 import { pageQuery, time } from '../fields'
-import { defineRoute, idParam, type AnyRoute } from '../route'
+import { defineRoute, idParam, type AnyRoute, type Attachment } from '../route'
 
-const text = z.string().nullable()
+const words = z.string().nullable()
 const row = z.object({
   id: z.string(),
   kind: z.enum(['call', 'event']),
@@ -19,18 +23,18 @@ const row = z.object({
   /** Who acted, in words: an agent's name, a person's name, or what kind of actor it was. */
   actor: z.string(),
   actorKind: z.string(),
-  personId: text,
-  agentId: text,
-  agentSessionId: text,
-  connectionId: text,
-  connectionLabel: text,
-  targetId: text,
-  callId: text,
-  tool: text,
+  personId: words,
+  agentId: words,
+  agentSessionId: words,
+  connectionId: words,
+  connectionLabel: words,
+  targetId: words,
+  callId: words,
+  tool: words,
   profileVersion: z.number().nullable(),
-  decision: text,
-  outcome: text,
-  reason: text,
+  decision: words,
+  outcome: words,
+  reason: words,
   durationMs: z.number().nullable(),
 })
 
@@ -38,23 +42,55 @@ const decisions = z.enum(['permit', 'deny', 'approval_required'])
 const outcomes = z.enum(['success', 'error', 'denied', 'cancelled', 'expired', 'unknown', 'pending'])
 const instant = z.iso.datetime({ offset: true }).transform((value) => new Date(value))
 
-const listQuery = pageQuery.extend({
+const filter = {
   kind: z.enum(['call', 'event']).optional(),
+  action: z.string().max(64).optional(),
   agentId: idParam('agent').optional(),
+  personId: idParam('person').optional(),
   connectionId: idParam('connection').optional(),
   tool: z.string().max(64).optional(),
   decision: decisions.optional(),
   outcome: outcomes.optional(),
+}
+const listQuery = pageQuery.extend({ ...filter, from: instant.optional(), to: instant.optional() })
+const chartQuery = z.strictObject({ ...filter, from: instant.optional(), to: instant.optional() })
+const format = z.enum(EXPORT_FORMATS)
+const exportQuery = z.strictObject({
+  ...filter,
+  since: instant.optional(),
+  until: instant.optional(),
+  format: format.default('jsonl'),
+})
+const exportBody = z.strictObject({
+  ...filter,
   from: instant.optional(),
   to: instant.optional(),
+  format: format.default('jsonl'),
 })
+const exported = z.object({
+  id: z.string(),
+  format,
+  status: z.enum(['queued', 'running', 'ready', 'failed', 'expired']),
+  done: z.number().int(),
+  total: z.number().int().nullable(),
+  bytes: z.number().int(),
+  isCut: z.boolean(),
+  error: z.string().nullable(),
+  filter: z.record(z.string(), z.string()),
+  createdAt: time,
+  expiresAt: time,
+})
+const count = z.number().int()
+const exportParams = z.strictObject({ exportId: idParam('auditExport') })
 
 export function activityRoutes({
   appDb,
   auditReader,
+  exports,
 }: {
   readonly appDb: AppDb
   readonly auditReader: AuditReader
+  readonly exports: Exports
 }): AnyRoute[] {
   return [
     defineRoute({
@@ -65,10 +101,24 @@ export function activityRoutes({
       permission: 'audit.read',
       query: listQuery,
       response: z.object({ items: z.array(row), nextCursor: z.string().nullable() }),
-      handle: async ({ principal, query: { cursor, limit, ...filter } }) => {
-        const page = await auditReader.list(principal.tenantId, filter, { limit, cursor })
+      handle: async ({ principal, query: { cursor, limit, ...wanted } }) => {
+        const page = await auditReader.list(principal.tenantId, wanted, { limit, cursor })
         return { items: await withLabels(appDb, principal.tenantId, page.rows), nextCursor: page.nextCursor }
       },
+    }),
+    defineRoute({
+      id: 'activity.chart',
+      method: 'GET',
+      path: '/api/v1/activity/chart',
+      summary: 'Counts what happened over time, for the same filters as the list; the last seven days by default.',
+      permission: 'audit.read',
+      query: chartQuery,
+      response: z.object({
+        stepMs: count,
+        buckets: z.array(z.object({ at: time, permit: count, deny: count, approval: count, event: count })).readonly(),
+        countedFrom: time.nullable(),
+      }),
+      handle: ({ principal, query }) => auditReader.chart(principal.tenantId, query),
     }),
     defineRoute({
       id: 'activity.arguments',
@@ -88,25 +138,104 @@ export function activityRoutes({
       id: 'activity.export',
       method: 'GET',
       path: '/api/v1/activity/export',
-      summary: 'Streams every record as JSON Lines, oldest first.',
+      summary: 'Streams every record, oldest first, as JSON Lines, CSV or CEF. It is itself recorded.',
       permission: 'audit.export',
-      query: z.strictObject({ since: instant.optional(), until: instant.optional() }),
-      stream: { contentType: 'application/jsonl; charset=utf-8', filename: 'audit.jsonl' },
-      handle: ({ principal, query }) =>
-        Promise.resolve(
-          lines(
-            auditReader.export(principal, {
-              ...(query.since === undefined ? {} : { from: query.since }),
-              ...(query.until === undefined ? {} : { to: query.until }),
-            }),
-          ),
-        ),
+      query: exportQuery,
+      stream: { contentType: FORMAT_FACTS.jsonl.contentType, filename: 'audit.jsonl' },
+      handle: ({ principal, query: { since, until, format: wanted, ...rest } }) =>
+        settled(() => {
+          const records = auditReader.export(principal, { ...rest, from: since, to: until }, wanted)
+          return attach(wanted, text(wanted, records))
+        }),
+    }),
+    defineRoute({
+      id: 'activity_export.create',
+      method: 'POST',
+      path: '/api/v1/activity/exports',
+      summary: 'Begins an export in the background. Ask how far it is until it is ready, then fetch its file.',
+      permission: 'audit.export',
+      body: exportBody,
+      response: exported,
+      status: 202,
+      handle: ({ principal, body: { format: wanted, ...rest } }) => exports.create(principal, wanted, rest),
+    }),
+    defineRoute({
+      id: 'activity_export.list',
+      method: 'GET',
+      path: '/api/v1/activity/exports',
+      summary: 'Lists the exports of the workspace, newest first.',
+      permission: 'audit.export',
+      response: z.object({ items: z.array(exported).readonly() }),
+      handle: async ({ principal }) => ({ items: await exports.list(principal) }),
+    }),
+    defineRoute({
+      id: 'activity_export.show',
+      method: 'GET',
+      path: '/api/v1/activity/exports/{exportId}',
+      summary: 'Shows how far an export is.',
+      permission: 'audit.export',
+      params: exportParams,
+      response: exported,
+      handle: ({ principal, params }) => exports.show(principal, params.exportId),
+    }),
+    defineRoute({
+      id: 'activity_export.download',
+      method: 'GET',
+      path: '/api/v1/activity/exports/{exportId}/file',
+      summary: 'Fetches an export that is ready. Each fetching is recorded.',
+      permission: 'audit.export',
+      params: exportParams,
+      stream: { contentType: 'application/octet-stream', filename: 'audit' },
+      handle: async ({ principal, params }) => {
+        const { format: made, parts } = await exports.download(principal, params.exportId)
+        return attach(made, parts)
+      },
+    }),
+    defineRoute({
+      id: 'activity_export.download_check',
+      method: 'POST',
+      path: '/api/v1/activity/exports/{exportId}/download',
+      summary: 'Asks whether the file may be fetched now: a browser’s download cannot ask for a proof.',
+      permission: 'audit.export',
+      params: exportParams,
+      body: z.strictObject({}),
+      handle: async ({ principal, params }) => {
+        await exports.checkDownload(principal, params.exportId)
+        return undefined
+      },
+    }),
+    defineRoute({
+      id: 'activity_export.delete',
+      method: 'DELETE',
+      path: '/api/v1/activity/exports/{exportId}',
+      summary: 'Deletes an export and its file.',
+      permission: 'audit.export',
+      params: exportParams,
+      handle: async ({ principal, params }) => {
+        await exports.remove(principal, params.exportId)
+        return undefined
+      },
     }),
   ]
 }
 
-async function* lines(records: AsyncIterable<unknown>): AsyncIterable<string> {
-  for await (const record of records) yield JSON.stringify(record)
+/** What is refused at once is refused before the first byte of the answer. */
+const settled = <T>(work: () => T): Promise<T> => new Promise((resolve) => resolve(work()))
+
+function attach(format: ExportFormat, parts: AsyncIterable<string>): Attachment {
+  const { contentType, extension } = FORMAT_FACTS[format]
+  return { contentType, filename: `audit.${extension}`, lines: withoutLastBreak(parts) }
+}
+
+/** The sender ends each text with a line feed. */
+async function* withoutLastBreak(parts: AsyncIterable<string>): AsyncIterable<string> {
+  for await (const part of parts) yield part.endsWith('\n') ? part.slice(0, -1) : part
+}
+
+async function* text(format: ExportFormat, records: AsyncIterable<ExportedRecord>): AsyncIterable<string> {
+  const head = headOf(format)
+  if (head !== '') yield head
+  for await (const record of records) yield lineOf(format, record)
 }
 
 async function withLabels(appDb: AppDb, tenantId: TenantId, rows: readonly ActivityRow[]) {

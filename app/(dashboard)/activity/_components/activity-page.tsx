@@ -3,10 +3,14 @@
 import { usePathname } from 'next/navigation'
 import { useState } from 'react'
 
+import { ActivityOverTime } from '@/app/(dashboard)/activity/_components/activity-over-time'
 import { toActivityRow, type ActivityItem } from '@/app/_client/activity-row'
+import { timesOf } from '@/app/_client/activity-times'
+import { useCatalogue } from '@/app/_client/catalogue'
 import { useWhileVisible } from '@/app/_client/live'
 import { items, load, maybeNumber, maybeText } from '@/app/_client/load'
 import { text } from '@/app/_client/request'
+import { ActivityNav } from '@/components/pages/activity-nav'
 import { ActivityTable, type ActivityFilter, type ActivityRow, type LiveState } from '@/components/pages/activity-table'
 
 const everyMs = 2_000
@@ -26,6 +30,8 @@ export function ActivityPage({
   isNewest,
   agents,
   accounts,
+  people,
+  canExport,
 }: {
   /** As the page's server read it. */
   first: Page
@@ -33,12 +39,15 @@ export function ActivityPage({
   isNewest: boolean
   agents: readonly { readonly id: string; readonly name: string }[]
   accounts: readonly { readonly id: string; readonly name: string }[]
+  people: readonly { readonly id: string; readonly name: string }[]
+  canExport: boolean
 }) {
   const pathname = usePathname()
   const [shown, setShown] = useState(first)
   const [newest, setNewest] = useState(first)
   const [isPaused, setPaused] = useState(false)
   const [isReachable, setReachable] = useState(true)
+  const catalogue = useCatalogue()
 
   useWhileVisible(async (signal) => {
     if (!isNewest) return true
@@ -67,6 +76,10 @@ export function ActivityPage({
       filter={filter}
       agents={agents}
       accounts={accounts}
+      people={people}
+      tools={catalogue.kind === 'ready' ? catalogue.catalogue.tools.map(({ name }) => name) : []}
+      nav={canExport ? <ActivityNav current="activity" /> : undefined}
+      chart={<ActivityOverTime query={apiFilter(filter)} isLive={isNewest && !isPaused} />}
       live={isNewest ? live : undefined}
       heldCount={isPaused ? newest.rows.filter((row) => !known.has(row.id)).length : 0}
       {...(isNewest
@@ -85,11 +98,31 @@ function hrefOf(pathname: string, filter: ActivityFilter, cursor: string | undef
   return search === '' ? pathname : `${pathname}?${search}`
 }
 
-function apiQuery({ agent, account, decision, outcome }: ActivityFilter): string {
-  const query = new URLSearchParams({ limit: '50' })
-  const wanted = { agentId: agent, connectionId: account, decision, outcome }
-  for (const [name, value] of Object.entries(wanted)) if (value !== undefined) query.set(name, value)
+function apiQuery(filter: ActivityFilter): string {
+  const query = apiFilter(filter)()
+  query.set('limit', '50')
   return query.toString()
+}
+
+/** The filter as the API has it; a span ends now, whenever now is. */
+function apiFilter(filter: ActivityFilter): () => URLSearchParams {
+  const { agent, person, tool, account, decision, outcome } = filter
+  return () => {
+    const query = new URLSearchParams()
+    const { from, to } = timesOf(filter, new Date())
+    const wanted = {
+      agentId: agent,
+      personId: person,
+      tool,
+      connectionId: account,
+      decision,
+      outcome,
+      from: from?.toISOString(),
+      to: to?.toISOString(),
+    }
+    for (const [name, value] of Object.entries(wanted)) if (value !== undefined) query.set(name, value)
+    return query
+  }
 }
 
 function parsePage(body: unknown): Page {

@@ -1,0 +1,5 @@
+import { ListPageSkeleton } from '@/components/pages/skeletons'
+
+export default function Loading() {
+  return <ListPageSkeleton label="Loading exports" />
+}
