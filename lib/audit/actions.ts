@@ -34,11 +34,10 @@ export const ACTIONS = {
   'person.sessions_ended': { title: 'Web sessions were ended', always: true },
   'person.data_exported': { title: 'A person took a copy of what is stored about them' },
   'person.updated': { title: 'The person’s name was changed' },
-  'person.disabled': { title: 'The person was disabled', always: true },
 
   'workspace.created': { title: 'The workspace was created' },
+  'workspace.entered': { title: 'Entered the workspace' },
   'workspace.updated': { title: 'The workspace was changed' },
-  'workspace.disabled': { title: 'The workspace was disabled', always: true },
   'workspace.deleted': { title: 'The workspace was deleted', always: true },
   'workspace.deletion_began': { title: 'The workspace was marked for deletion', always: true },
   'workspace.restored': { title: 'The workspace was taken back before its deletion' },
@@ -58,8 +57,6 @@ export const ACTIONS = {
   'connection.connected': { title: 'An account was connected' },
   'connection.refused': { title: 'Connecting an account was refused', always: true },
   'connection.reconnected': { title: 'An account was reconnected' },
-  'connection.blocked': { title: 'A connection was blocked', always: true },
-  'connection.allowed': { title: 'A connection was allowed again' },
   'connection.disconnected': { title: 'A connection was disconnected', always: true },
   'connection.state_changed': { title: 'The state of a connection changed', always: true },
   'connection.shared': { title: 'An account was shared with the workspace' },
@@ -84,7 +81,6 @@ export const ACTIONS = {
   'client.revoked': { title: 'A client was revoked', always: true },
   'api.refused': { title: 'A request to the API was refused', always: true },
   'mcp.refused': { title: 'A request of an agent was refused', always: true },
-  'tools.list_refused': { title: 'A list of tools was refused', always: true },
 
   'sign_in.config_added': { title: 'Single sign-on was set up' },
   'sign_in.config_changed': { title: 'Single sign-on was changed' },
@@ -105,6 +101,13 @@ export const ACTIONS = {
   'webhook.disabled': { title: 'A webhook was stopped', always: true },
 
   'audit.exported': { title: 'Records were exported' },
+  'audit.export_started': { title: 'An export of records was started' },
+  'audit.export_downloaded': { title: 'An export of records was downloaded' },
+  'audit.export_deleted': { title: 'An export of records was deleted', always: true },
+  'audit.stream_created': { title: 'A stream of records was added' },
+  'audit.stream_resumed': { title: 'A stream of records was started again' },
+  'audit.stream_deleted': { title: 'A stream of records was removed', always: true },
+  'audit.stream_stopped': { title: 'A stream of records was stopped', always: true },
   'audit.arguments_read': { title: 'The arguments of a call were read' },
   'audit.person_erased': { title: 'A person was erased from the records', always: true },
   'audit.retention_changed': { title: 'How long records are kept was changed' },
@@ -119,8 +122,6 @@ export const ACTIONS = {
   'keys.dek_rotated': { title: 'Credentials were sealed anew', always: true },
   'keys.retired': { title: 'A key of the workspace was destroyed', always: true },
   'vault.integrity_alarm': { title: 'A stored credential failed its integrity check', always: true },
-  'mail.sent': { title: 'A mail was sent', always: true },
-  'mail.failed': { title: 'A mail could not be sent', always: true },
 } as const satisfies Record<string, ActionFacts>
 
 export type AuditAction = keyof typeof ACTIONS

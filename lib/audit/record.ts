@@ -29,6 +29,8 @@ export type ActorKind = 'person' | 'agent' | 'api_key' | 'provider' | 'system' |
 export interface AuditActor {
   readonly kind: ActorKind
   readonly personId?: PersonId | undefined
+  /** The session at a browser that the person acted in. Sealed: it leads to the person. */
+  readonly webSessionId?: Id<'webSession'> | undefined
   readonly apiKeyId?: Id<'apiKey'> | undefined
   readonly agentId?: AgentId | undefined
   readonly agentSessionId?: AgentSessionId | undefined
@@ -98,7 +100,7 @@ export interface AuditEvent {
 export function actorOf(principal: Principal): AuditActor {
   switch (principal.kind) {
     case 'person':
-      return { kind: 'person', personId: principal.personId }
+      return { kind: 'person', personId: principal.personId, webSessionId: principal.webSessionId }
     case 'api_key':
       return { kind: 'api_key', apiKeyId: principal.apiKeyId }
     case 'operator':
@@ -250,7 +252,14 @@ export function toEventRecord(
 ): EventRecord {
   const now = clock.now()
   const reason = codeOf(event.reason)
-  const sealed = seal && sealFreeFields(seal, id, { network: event.network, reason: reason.text, detail: event.detail })
+  const sealed =
+    seal &&
+    sealFreeFields(seal, id, {
+      network: event.network,
+      session: event.actor.webSessionId,
+      reason: reason.text,
+      detail: event.detail,
+    })
   return {
     format: RECORD_FORMAT,
     id,
@@ -271,8 +280,13 @@ export function toEventRecord(
 }
 
 /** Whether an event has anything that must be sealed. */
-export function hasFreeFields(event: Pick<AuditEvent, 'network' | 'reason' | 'detail'>): boolean {
-  return event.network !== undefined || event.detail !== undefined || codeOf(event.reason).text !== undefined
+export function hasFreeFields(event: Pick<AuditEvent, 'actor' | 'network' | 'reason' | 'detail'>): boolean {
+  return (
+    event.network !== undefined ||
+    event.actor.webSessionId !== undefined ||
+    event.detail !== undefined ||
+    codeOf(event.reason).text !== undefined
+  )
 }
 
 /** An id of somebody else's may hold what a text column refuses (a zero byte); the record may not fail for it. */
@@ -289,6 +303,7 @@ function codeOf(reason: string | undefined): { readonly code: string | null; rea
 
 interface FreeFields {
   readonly network?: string | undefined
+  readonly session?: string | undefined
   readonly reason?: string | undefined
   readonly detail?: AuditDetail | undefined
 }
@@ -300,10 +315,12 @@ const shorten = (text: string) => (text.length <= MAX_TEXT ? text : `${text.slic
 /** Bounded, because a record may not be refused for its length. */
 function sealFreeFields(seal: TenantSeal, id: string, fields: FreeFields): string | null {
   const detail = fields.detail === undefined ? [] : Object.entries(fields.detail)
-  if (fields.network === undefined && fields.reason === undefined && detail.length === 0) return null
+  const { network, session, reason } = fields
+  if (network === undefined && session === undefined && reason === undefined && detail.length === 0) return null
   const plain = {
-    ...(fields.network === undefined ? {} : { network: shorten(fields.network) }),
-    ...(fields.reason === undefined ? {} : { reason: shorten(fields.reason) }),
+    ...(network === undefined ? {} : { network: shorten(network) }),
+    ...(session === undefined ? {} : { session: shorten(session) }),
+    ...(reason === undefined ? {} : { reason: shorten(reason) }),
     ...(detail.length === 0
       ? {}
       : {
@@ -320,6 +337,7 @@ function sealFreeFields(seal: TenantSeal, id: string, fields: FreeFields): strin
 /** The sealed part of a record, opened. */
 export const freeFieldsSchema = z.object({
   network: z.string().optional(),
+  session: z.string().optional(),
   reason: z.string().optional(),
   detail: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])).optional(),
 })

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { AuditActor } from '../audit/record'
 import type { AppDb, AppTx } from '../db/app-db'
 import { brand, isId, type ConnectionId, type Id, type PersonId, type TenantId } from '../ids'
 
@@ -19,6 +20,9 @@ export interface ConnectAttempt {
   readonly expectedSubject: string | null
   readonly codeVerifier: string
   readonly nonce: string
+  /** Where the person came back from; null when nobody is there any more. */
+  readonly webSessionId: Id<'webSession'> | null
+  readonly network: string | null
 }
 
 export type ConnectOutcome =
@@ -39,6 +43,13 @@ export type ConnectOutcome =
   | { readonly kind: 'expired' }
   /** `code` is one of ours or a documented one of the provider; `retryable` when trying again may help at once. */
   | { readonly kind: 'failed'; readonly code: string; readonly retryable: boolean }
+
+/** Who acts when a consent goes on. */
+export const personOf = ({ personId, webSessionId }: ConnectAttempt): AuditActor => ({
+  kind: 'person',
+  personId,
+  ...(webSessionId === null ? {} : { webSessionId }),
+})
 
 /** Writes how it ended. The first end stays. */
 export async function endAttempt(

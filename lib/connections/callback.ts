@@ -13,7 +13,7 @@ import type { ExchangeResult } from '../providers/client'
 import { Secret } from '../secret'
 import { isPermitted } from '../tenancy/permission'
 import type { Role } from '../tenancy/principal'
-import { endAttempt, findAttemptByState, spoolId, type ConnectAttempt, type ConnectOutcome } from './attempt'
+import { endAttempt, findAttemptByState, personOf, spoolId, type ConnectAttempt, type ConnectOutcome } from './attempt'
 import type { Complete } from './complete'
 import type { ConnectionsDeps } from './deps'
 import { callbackUri } from './start'
@@ -81,6 +81,8 @@ export function createCallback(deps: ConnectionsDeps, completion: Complete) {
       expectedSubject: row.expectedSubject,
       codeVerifier: row.codeVerifier,
       nonce: row.nonce,
+      webSessionId: brand(row.webSessionId),
+      network,
     }
     const refuse = async (outcome: ConnectOutcome, reason: string, actorId?: PersonId) => {
       if (!(await endAttempt(tx, attempt, outcome))) return
@@ -184,11 +186,12 @@ export function createCallback(deps: ConnectionsDeps, completion: Complete) {
       await audit.never(tx, {
         tenantId: attempt.tenantId,
         action: 'connection.refused',
-        actor: { kind: 'person', personId: attempt.personId },
+        actor: personOf(attempt),
         targetId: attempt.id,
         outcome: outcome.kind === 'refused' ? 'denied' : 'error',
         reason: outcome.kind === 'failed' ? outcome.code : outcome.kind,
         detail: { provider: attempt.provider, kind, code },
+        network: attempt.network ?? undefined,
       })
     })
   }

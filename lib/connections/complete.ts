@@ -13,7 +13,7 @@ import { missingScopes } from '../providers/scopes'
 import type { TokenSet } from '../providers/token-set'
 import { variantOf } from '../providers/variants'
 import type { NewCredential } from '../vault/credential'
-import { endAttempt, spoolId, type ConnectAttempt, type ConnectOutcome } from './attempt'
+import { endAttempt, personOf, spoolId, type ConnectAttempt, type ConnectOutcome } from './attempt'
 import { revocableScope, siblingsOf, type ConnectionsDeps } from './deps'
 
 const IDENTITY_TRIES = 3
@@ -73,6 +73,7 @@ export function createComplete(deps: ConnectionsDeps): Complete {
         reason: outcome.kind === 'failed' ? outcome.code : outcome.kind,
         ...(attempt.connectionId === null ? {} : { connectionId: attempt.connectionId }),
         detail: { provider: attempt.provider },
+        network: attempt.network ?? undefined,
       })
     })
     return outcome
@@ -248,6 +249,7 @@ export function createComplete(deps: ConnectionsDeps): Complete {
         targetId: attempt.id,
         outcome: 'success',
         detail: { provider, account: identity.label, scopes: granted.join(' '), missing: missing.join(' ') },
+        network: attempt.network ?? undefined,
       })
     })
     credentials.evict(tenantId, connectionId)
@@ -257,8 +259,6 @@ export function createComplete(deps: ConnectionsDeps): Complete {
 
   return { complete, discard }
 }
-
-const personOf = (attempt: ConnectAttempt): AuditActor => ({ kind: 'person', personId: attempt.personId })
 
 async function subjectOf(client: ProviderClient, tokens: TokenSet): Promise<string | undefined> {
   const result = await client.identify(tokens.accessToken)

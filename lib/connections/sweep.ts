@@ -91,6 +91,8 @@ export function createSweep(
           expectedSubject: row.expectedSubject,
           codeVerifier: '',
           nonce: '',
+          webSessionId: null,
+          network: null,
         }
         if (row.outcome === 'connected' || row.outcome === 'partial') {
           await spool.remove(spoolId(id)) // only its file was left

@@ -10,7 +10,8 @@ import { LRUCache } from 'lru-cache'
 
 import type { AppDb } from '../db/app-db'
 import { AppError } from '../errors'
-import type { PersonId, TenantId } from '../ids'
+import type { TenantId } from '../ids'
+import type { RecordsEvents } from '../tenancy/events'
 import type { ApiKeyPrincipal, PersonPrincipal, Role } from '../tenancy/principal'
 import { parseRole } from '../tenancy/role'
 import type { ApiKeys } from './api-keys'
@@ -36,7 +37,7 @@ export interface Authenticator {
   /** The web session of the cookie, with or without a workspace. */
   session(request: Pick<Presented, 'cookie'>): Promise<WebSession | undefined>
   /** Makes this session's later requests act in another workspace of the person. @returns false when it is not theirs */
-  chooseTenant(session: WebSession, tenantId: string): Promise<boolean>
+  chooseTenant(session: WebSession, tenantId: string, network: string): Promise<boolean>
 }
 
 const ROLE_MAX_AGE_MS = 1_500
@@ -47,8 +48,9 @@ export function createAuthenticator(deps: {
   readonly sessions: WebSessions
   readonly apiKeys: ApiKeys
   readonly cookies: SignInCookies
+  readonly events: RecordsEvents
 }): Authenticator {
-  const { appDb, sessions, apiKeys, cookies } = deps
+  const { appDb, sessions, apiKeys, cookies, events } = deps
   const roles = new LRUCache<string, Role>({ max: 10_000, ttl: ROLE_MAX_AGE_MS, ttlResolution: 0 })
 
   /** What the person is in a workspace, as long as this very session may enter it. */
@@ -105,12 +107,24 @@ export function createAuthenticator(deps: {
       }
     },
 
-    async chooseTenant(current, tenantId) {
+    async chooseTenant(current, tenantId, network) {
       const chosen = (await openTenantsOf(appDb.global, current.sessionId)).find((id) => id === tenantId)
       if (chosen === undefined) return false
-      const changed = await appDb.global.$executeRaw`
-        UPDATE web_session SET tenant_id = ${chosen} WHERE id = ${current.sessionId} AND status = 'active'`
-      return changed === 1
+      const { personId, sessionId: webSessionId } = current
+      return appDb.tenant(chosen, async (tx) => {
+        const changed = await tx.$executeRaw`
+          UPDATE web_session SET tenant_id = ${chosen} WHERE id = ${webSessionId} AND status = 'active'`
+        if (changed !== 1) return false
+        await events.event(tx, {
+          tenantId: chosen,
+          action: 'workspace.entered',
+          actor: { kind: 'person', personId, webSessionId },
+          targetId: chosen,
+          network,
+        })
+        await recordWayBack(tx, events, { sessionId: webSessionId, personId, network }, chosen)
+        return true
+      })
     },
   }
 }

@@ -326,8 +326,8 @@ describe('a workspace', () => {
         address: 'x',
       })
     expect(await me()).toMatchObject({ tenantId: one.tenantId, role: 'owner' })
-    expect(await id.authenticator.chooseTenant(session, foreign.tenantId)).toBe(false)
-    expect(await id.authenticator.chooseTenant(session, two.id)).toBe(true)
+    expect(await id.authenticator.chooseTenant(session, foreign.tenantId, '10.0.0.1')).toBe(false)
+    expect(await id.authenticator.chooseTenant(session, two.id, '10.0.0.1')).toBe(true)
     expect(await me()).toMatchObject({ tenantId: two.id, role: 'auditor' })
   })
 

@@ -17,6 +17,7 @@ import { isUniqueViolation } from '../db/retry'
 import { AppError } from '../errors'
 import { brand, type Id, type PersonId } from '../ids'
 import type { RecordsEvents } from '../tenancy/events'
+import { recordBehind } from './behind'
 import { findEmailAddress, parseEmailAddress } from './email-address'
 import { askForLink, inspectLink, spendAllLinksOf, spendLink } from './email-tokens'
 import type { SignInLimits } from './limits'
@@ -79,8 +80,9 @@ export function createCredentials(deps: CredentialDependencies): Credentials {
     personId: PersonId,
     action: AuditAction & `person.${string}`,
     network: string,
+    acting?: Id<'webSession'>,
   ): Promise<void> {
-    const actor: AuditActor = { kind: 'person', personId }
+    const actor: AuditActor = { kind: 'person', personId, webSessionId: acting }
     for (const tenantId of await tenantsOf(tx, personId)) {
       await enterTenant(tx, tenantId)
       await events.event(tx, { tenantId, action, actor, network })
@@ -100,8 +102,8 @@ export function createCredentials(deps: CredentialDependencies): Credentials {
   ): Promise<void> {
     await spendAllLinksOf(tx, personId)
     const ended = await sessions.endAllOf(tx, personId, 'credential_changed', acting)
-    await record(tx, personId, action, network)
-    const actor: AuditActor = { kind: 'person', personId }
+    await record(tx, personId, action, network, acting)
+    const actor: AuditActor = { kind: 'person', personId, webSessionId: acting }
     const tenants = await tx.$queryRaw<{ tenant_id: string }[]>`
       SELECT tenant_id FROM agent_session_tenants_of(${personId})`
     for (const row of tenants) {
@@ -175,6 +177,7 @@ export function createCredentials(deps: CredentialDependencies): Credentials {
         return queueMail(tx, { kind: 'reset_password', email: address.address, refId })
       })
       await deps.announceMail(mailId)
+      recordBehind(deps, { action: 'person.password_reset_requested', account: address.canonical }, visitor.network)
     },
 
     async resetPassword(secret, password, visitor) {
@@ -220,7 +223,7 @@ export function createCredentials(deps: CredentialDependencies): Credentials {
       await limits.count('mail', { account: address.canonical, network, isKnown: () => Promise.resolve(false) })
       await checkProof(session, proof, network)
       const mailId = await appDb.transaction(async (tx) => {
-        await record(tx, session.personId, 'person.email_change_requested', network)
+        await record(tx, session.personId, 'person.email_change_requested', network, session.sessionId)
         const refId = await askForLink(tx, {
           purpose: 'change_email',
           email: address.address,
@@ -303,7 +306,7 @@ export function createCredentials(deps: CredentialDependencies): Credentials {
     async endSession(session, sessionId, network) {
       return appDb.transaction(async (tx) => {
         const ended = await sessions.end(tx, session.personId, sessionId, 'ended_by_person')
-        if (ended) await recordEnded(tx, session.personId, 1, network)
+        if (ended) await recordEnded(tx, session, 1, network)
         return ended
       })
     },
@@ -311,19 +314,20 @@ export function createCredentials(deps: CredentialDependencies): Credentials {
     async endOtherSessions(session, network) {
       return appDb.transaction(async (tx) => {
         const ended = await sessions.endAllOf(tx, session.personId, 'ended_by_person', session.sessionId)
-        if (ended.length > 0) await recordEnded(tx, session.personId, ended.length, network)
+        if (ended.length > 0) await recordEnded(tx, session, ended.length, network)
         return ended.length
       })
     },
   }
 
-  async function recordEnded(tx: AppTx, personId: PersonId, count: number, network: string): Promise<void> {
+  async function recordEnded(tx: AppTx, session: WebSession, count: number, network: string): Promise<void> {
+    const { personId, sessionId: webSessionId } = session
     for (const tenantId of await tenantsOf(tx, personId)) {
       await enterTenant(tx, tenantId)
       await events.never(tx, {
         tenantId,
         action: 'person.sessions_ended',
-        actor: { kind: 'person', personId },
+        actor: { kind: 'person', personId, webSessionId },
         detail: { count },
         network,
       })

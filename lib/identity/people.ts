@@ -4,10 +4,11 @@
  * @module
  */
 import type { AppDb, AppTx } from '../db/app-db'
-import { tenantsOf } from '../db/enter-tenant'
+import { enterTenant, tenantsOf } from '../db/enter-tenant'
 import { isUniqueViolation } from '../db/retry'
 import { AppError } from '../errors'
-import { brand, newId, type PersonId, type TenantId } from '../ids'
+import { brand, newId, type Id, type PersonId, type TenantId } from '../ids'
+import type { RecordsEvents } from '../tenancy/events'
 import { parseDisplayName } from './display-name'
 import { parseEmailAddress, type EmailAddress } from './email-address'
 import { checkNewPassword } from './password-policy'
@@ -69,11 +70,23 @@ export interface People {
   find(personId: PersonId): Promise<Person | undefined>
   /** By address in any spelling. */
   findByEmail(email: string): Promise<Person | undefined>
-  rename(personId: PersonId, name: string): Promise<void>
+  /** Recorded in each workspace of the person, which is where the name is shown. */
+  rename(acting: Acting, name: string): Promise<void>
 }
 
-export function createPeople(deps: { readonly appDb: AppDb; readonly passwords: Passwords }): People {
-  const { appDb } = deps
+/** A person at a browser, for the record. */
+export interface Acting {
+  readonly personId: PersonId
+  readonly webSessionId: Id<'webSession'>
+  readonly network: string
+}
+
+export function createPeople(deps: {
+  readonly appDb: AppDb
+  readonly passwords: Passwords
+  readonly events: RecordsEvents
+}): People {
+  const { appDb, events } = deps
   const find = async (where: { id: string } | { emailCanonical: string }): Promise<Person | undefined> => {
     const row = await appDb.global.person.findUnique({ where })
     if (row === null) return undefined
@@ -99,8 +112,20 @@ export function createPeople(deps: { readonly appDb: AppDb; readonly passwords: 
     },
     find: (personId) => find({ id: personId }),
     findByEmail: (email) => find({ emailCanonical: parseEmailAddress(email).canonical }),
-    async rename(personId, name) {
-      await appDb.global.person.updateMany({ where: { id: personId }, data: { name: parseDisplayName(name, 'name') } })
+    async rename({ personId, webSessionId, network }, given) {
+      const name = parseDisplayName(given, 'name')
+      await appDb.transaction(async (tx) => {
+        await tx.person.updateMany({ where: { id: personId }, data: { name } })
+        for (const tenantId of await tenantsOf(tx, personId)) {
+          await enterTenant(tx, tenantId)
+          await events.event(tx, {
+            tenantId,
+            action: 'person.updated',
+            actor: { kind: 'person', personId, webSessionId },
+            network,
+          })
+        }
+      })
     },
   }
 }

@@ -49,7 +49,7 @@ export function createPersonalData(deps: {
           await events.event(tx, {
             tenantId,
             action: 'person.data_exported',
-            actor: { kind: 'person', personId },
+            actor: { kind: 'person', personId, webSessionId },
             network,
           })
         }

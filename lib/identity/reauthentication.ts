@@ -66,7 +66,7 @@ export function createReauthentication(deps: {
         await events.event(tx, {
           tenantId,
           action: 'person.reauthenticated',
-          actor: { kind: 'person', personId },
+          actor: { kind: 'person', personId, webSessionId: sessionId },
           targetId: sessionId,
           detail: { method: proof.kind },
           network,

@@ -59,7 +59,7 @@ export function createSecondFactor(deps: {
           await events.event(tx, {
             tenantId,
             action: 'person.signed_in',
-            actor: { kind: 'person', personId },
+            actor: { kind: 'person', personId, webSessionId: sessionId },
             targetId: sessionId,
             detail: { method: session.method, secondFactor: proof.kind },
             network: visitor.network,

@@ -81,13 +81,13 @@ export function createSignInMethods(deps: {
 
   /** One record in each workspace of the person: what they do concerns every one that trusts them. */
   async function record(tx: AppTx, session: WebSession, action: MethodAction, network: string, targetId?: string) {
-    const { personId } = session
+    const { personId, sessionId: webSessionId } = session
     for (const tenantId of await tenantsOf(tx, personId)) {
       await enterTenant(tx, tenantId)
       await events.event(tx, {
         tenantId,
         action,
-        actor: { kind: 'person', personId },
+        actor: { kind: 'person', personId, webSessionId },
         network,
         ...(targetId === undefined ? {} : { targetId }),
       })

@@ -14,6 +14,7 @@ import { enterTenant } from '../db/enter-tenant'
 import { AppError } from '../errors'
 import { brand, type PersonId, type TenantId } from '../ids'
 import type { RecordsEvents } from '../tenancy/events'
+import { recordBehind } from './behind'
 import { findEmailAddress, parseEmailAddress } from './email-address'
 import { askForLink, inspectLink, spendLink } from './email-tokens'
 import { recordWayBack } from './entry'
@@ -75,7 +76,7 @@ export function createSignIn(deps: SignInDependencies): SignIn {
       await events.event(tx, {
         tenantId,
         action: session.isWaiting ? 'person.second_factor_asked' : 'person.signed_in',
-        actor: { kind: 'person', personId },
+        actor: { kind: 'person', personId, webSessionId: session.sessionId },
         targetId: session.sessionId,
         detail: { method },
         network: visitor.network,
@@ -101,7 +102,10 @@ export function createSignIn(deps: SignInDependencies): SignIn {
       const person = rows[0]
       const stored = person?.hash ?? undefined
       const check = await passwords.verify(stored, password)
-      if (person === undefined || stored === undefined || !check.matches || person.is_disabled) throw refused()
+      if (person === undefined || stored === undefined || !check.matches || person.is_disabled) {
+        recordBehind(deps, { action: 'person.sign_in_refused', account }, visitor.network)
+        throw refused()
+      }
       await limits.forgive('password', who)
       const personId = brand<'person'>(person.id)
       const renewed = check.isOutdated ? await passwords.hash(password) : stored
@@ -177,7 +181,7 @@ export function createSignIn(deps: SignInDependencies): SignIn {
         await events.never(tx, {
           tenantId,
           action: 'person.signed_out',
-          actor: { kind: 'person', personId: session.personId },
+          actor: { kind: 'person', personId: session.personId, webSessionId: session.sessionId },
           targetId: session.sessionId,
           network,
         })

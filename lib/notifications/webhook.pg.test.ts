@@ -277,6 +277,9 @@ describe('a webhook', () => {
     expect(await webhooks.list(as())).toMatchObject([{ id, disabledReason: 'gone' }])
     expect(await world.notifications()).toMatchObject([{ person_id: owner, kind: 'webhook_disabled', reason: 'gone' }])
     expect(await world.notifications(member)).toEqual([])
+    expect(recorded.filter(({ action }) => action === 'webhook.disabled')).toMatchObject([
+      { targetId: id, reason: 'gone' },
+    ])
     await expect(webhooks.test(as(), id)).rejects.toMatchObject({ code: 'resource.conflict' })
     // And nothing is gathered for it any more.
     await world.set(await world.newConnections(3, owner), 'revoked')

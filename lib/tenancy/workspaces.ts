@@ -137,7 +137,7 @@ export function createWorkspaces(deps: {
         await events.event(tx, {
           tenantId,
           action: 'workspace.restored',
-          actor: { kind: 'person', personId },
+          actor: { kind: 'person', personId, webSessionId },
           targetId: tenantId,
           network,
         })
