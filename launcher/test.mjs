@@ -138,7 +138,7 @@ function playwright() {
 async function benches() {
   const folder = join(ROOT, 'bench')
   const files = existsSync(folder)
-    ? readdirSync(folder).filter((name) => /^(?:keys|refresh|streams)\b.*\.mjs$/.test(name))
+    ? readdirSync(folder).filter((name) => /^(?:audit|keys|refresh|streams)\b.*\.mjs$/.test(name))
     : []
   for (const name of files.sort()) {
     if (interrupted) return

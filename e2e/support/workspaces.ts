@@ -8,6 +8,8 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 
+import { expect } from '@playwright/test'
+
 import { newId } from '../../lib/ids'
 import type { Role } from '../../lib/tenancy/principal'
 import { portcullis, type CommandResult } from './cli'
@@ -130,6 +132,8 @@ async function recordOwners(connected: Connected, tenantId: string, apiKeyId: st
     ['whk', await recordWebhook(owner)],
     ['cli', await recordClient(owner)],
     ['inv', await recordInvitation(owner)],
+    ['aex', await recordExport(owner)],
+    ['ast', await recordStream(owner)],
     ['ntf', await recordNotification(connected, tenantId)],
   ])
 }
@@ -138,6 +142,20 @@ async function recordOwners(connected: Connected, tenantId: string, apiKeyId: st
 async function recordWebhook(owner: Visitor): Promise<string> {
   const answer = await owner.send('/api/v1/webhooks', { json: { url: 'https://hooks.invalid/sweep' } })
   return (answer.json() as Named).id
+}
+
+/** A copy of the trail that the worker has finished. */
+async function recordExport(owner: Visitor): Promise<string> {
+  const { id } = (await owner.send('/api/v1/activity/exports', { json: { format: 'jsonl' } })).json() as Named
+  const status = async () => ((await owner.send(`/api/v1/activity/exports/${id}`)).json() as { status: string }).status // the API's own shape
+  await expect.poll(status, { timeout: 60_000 }).toBe('ready')
+  return id
+}
+
+/** A receiver that is not there. */
+async function recordStream(owner: Visitor): Promise<string> {
+  const target = { kind: 'webhook', url: 'https://siem.invalid/sweep' }
+  return ((await owner.send('/api/v1/activity/streams', { json: { target } })).json() as Named).id
 }
 
 /** Somebody who is invited, and does not come. */
