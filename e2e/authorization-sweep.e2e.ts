@@ -28,6 +28,7 @@ import {
 } from './support/sweep/checks'
 import { withDatabase } from './support/database'
 import { missingId, operationsOf, type Operation } from './support/sweep/operations'
+import { addPasskey } from './support/passkey'
 import { createVisitor, type SendOptions, type Visitor } from './support/visitor'
 import { anotherSession, beginAuthorization, byKey, startWorkspaces, type Workspaces } from './support/workspaces'
 
@@ -42,6 +43,7 @@ test.describe.configure({ mode: 'serial' })
 const PUBLIC = [
   { path: '/login', because: 'where signing in begins' },
   { path: '/invite', because: 'reads its secret from the fragment; spends it by a POST' },
+  { path: '/login/second-factor', because: 'holds nothing; the browser asks the gateway what is wanted' },
   { path: '/magic-link', because: 'reads its secret from the fragment; spends it by a POST' },
   { path: '/reset', because: 'reads its secret from the fragment; spends it by a POST' },
   { path: '/sign-up', because: 'reads its secret from the fragment; spends it by a POST' },
@@ -473,7 +475,9 @@ test('what is public answers, and gives nothing of anybody', async () => {
 
 test('for their owner the same ids work', async () => {
   // Ended on the way here, by the operation that does so.
-  const recorded = new Map([...world.recorded, ['ses', await anotherSession(world.connected)]])
+  const ses = await anotherSession(world.connected)
+  const pky = await addPasskey(world.owner, world.connected.product.url)
+  const recorded = new Map([...world.recorded, ['ses', ses], ['pky', pky]])
   const owner = { name: 'the owner', send: world.owner.send }
   expect(await sweepOwn(operations, owner, recorded, NOTHING_TO_DO)).toEqual([])
 })

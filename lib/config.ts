@@ -27,6 +27,12 @@ const secret = z
   .min(1)
   .transform((value) => new Secret(value))
 
+/** A key that signs. What a person thinks up is guessed; `openssl rand -base64 32` is not. */
+const signingSecret = z
+  .string()
+  .min(32, 'must be at least 32 characters, for example from `openssl rand -base64 32`')
+  .transform((value) => new Secret(value))
+
 const endpoint = url(['https:', 'http:'])
 const providerOverride = z.strictObject({
   authorizationEndpoint: endpoint.optional(),
@@ -143,7 +149,7 @@ export const environmentSchema = z.object({
   KEK_TRANSIT_CA_FILE: z.string().min(1).optional(),
   KEY_CACHE_SECONDS: z.coerce.number().int().min(1).max(3_600).default(60),
   KEY_STORE_DIR: z.string().min(1).optional(),
-  NEXTAUTH_SECRET: secret.optional(),
+  NEXTAUTH_SECRET: signingSecret.optional(),
   NEXTAUTH_URL: url(['https:', 'http:']).optional(),
   GATEWAY_ADVERTISE_URL: url(['https:', 'http:']).optional(),
   WEB_ORIGIN: url(['http:']).optional(),

@@ -25,27 +25,35 @@ export interface Visitor {
   readonly send: (path: string, options?: SendOptions) => Promise<Answer>
   readonly cookie: (name: string) => string | undefined
   readonly cookies: ReadonlyMap<string, string>
-  /** Whoever signed in here can prove it again, as the dialog of the pages has a person do. */
-  proof?: { readonly password: string }
+}
+
+/** Proves again who signed in, as the dialog of the pages has a person do. @returns the body for `/signin/step-up` */
+export type Prove = (send: Visitor['send']) => Promise<Readonly<Record<string, unknown>>>
+
+/** By the cookies, which a visitor shares with whatever wraps it. */
+const provers = new WeakMap<ReadonlyMap<string, string>, Prove>()
+
+export function provesBy(visitor: Visitor, prove: Prove): void {
+  provers.set(visitor.cookies, prove)
 }
 
 export function createVisitor(baseUrl: string): Visitor {
   const base = new URL(baseUrl)
   const cookies = new Map<string, string>()
 
-  const visitor: Visitor = {
+  return {
     cookies,
     cookie: (name) => cookies.get(name),
     async send(path, options) {
       const answer = await sendOnce(path, options)
-      if (visitor.proof === undefined || answer.status !== 403 || !answer.body.includes('"auth.step_up_required"'))
+      const prove = provers.get(cookies)
+      if (prove === undefined || answer.status !== 403 || !answer.body.includes('"auth.step_up_required"'))
         return answer
-      const proven = await sendOnce('/signin/step-up', { json: visitor.proof })
+      const proven = await sendOnce('/signin/step-up', { json: await prove(sendOnce) })
       if (proven.status !== 204) throw new Error(`step-up answered ${proven.status}: ${proven.body}`)
       return sendOnce(path, options)
     },
   }
-  return visitor
 
   function sendOnce(
     path: string,
@@ -128,12 +136,12 @@ export async function signUpFirst(
   const answer = await visitor.send('/signin/setup', { json: { secret, workspaceName, ...account } })
   if (answer.status !== 200) throw new Error(`sign-up answered ${answer.status}: ${answer.body}`)
   await redeemTicket(visitor)
-  visitor.proof = { password: account.password }
+  provesBy(visitor, () => Promise.resolve({ password: account.password }))
 }
 
 export async function signIn(visitor: Visitor, account: Pick<Account, 'email' | 'password'>): Promise<void> {
   const answer = await visitor.send('/signin/password', { json: { email: account.email, password: account.password } })
   if (answer.status !== 200) throw new Error(`sign-in answered ${answer.status}: ${answer.body}`)
   await redeemTicket(visitor)
-  visitor.proof = { password: account.password }
+  provesBy(visitor, () => Promise.resolve({ password: account.password }))
 }

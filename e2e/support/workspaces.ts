@@ -16,6 +16,7 @@ import { portcullis, type CommandResult } from './cli'
 import { READS, startConnected, type Connected } from './connected'
 import { withDatabase } from './database'
 import type { Actor, Recorded, RoleActor, Send } from './sweep/checks'
+import { addPasskey } from './passkey'
 import { createVisitor, redeemTicket, signIn, type Visitor } from './visitor'
 
 export interface Workspaces {
@@ -79,6 +80,8 @@ export async function startWorkspaces(): Promise<Workspaces> {
     member: await signInByMail(connected, emailOf('member')),
     auditor: await signInByMail(connected, emailOf('auditor')),
   }
+  // A colleague's: whoever has one is asked for it wherever they sign in again, as the owner does here.
+  const passkey = await addPasskey(people.admin, product.url)
   const stranger = await signInByMail(connected, emailOf('stranger'))
   const keys = {
     owner: ownerKey.apiKey ?? '',
@@ -94,7 +97,7 @@ export async function startWorkspaces(): Promise<Workspaces> {
     strangerKey: strangerKey.apiKey ?? '',
     keys,
     people,
-    recorded: await recordOwners(connected, first, ownerKey.id),
+    recorded: new Map([...(await recordOwners(connected, first, ownerKey.id)), ['pky', passkey]]),
     strangers: await recordStrangers(stranger, second.id, strangerKey.id),
     roleActors: ROLES.flatMap((role) => [
       { name: `${role} by cookie`, role, kind: 'person' as const, send: people[role].send },

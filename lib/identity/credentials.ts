@@ -171,6 +171,10 @@ export function createCredentials(deps: CredentialDependencies): Credentials {
         account: address.canonical,
         network: visitor.network,
         isKnown: () => sessions.isKnown(address.canonical, visitor.browserHash, visitor.network),
+        device: {
+          hash: visitor.browserHash,
+          isKnown: () => sessions.isKnown(address.canonical, visitor.browserHash, undefined),
+        },
       })
       const mailId = await appDb.transaction(async (tx) => {
         const refId = await askForLink(tx, { purpose: 'reset_password', email: address.address })

@@ -75,6 +75,27 @@ describe('limits of signing in', () => {
     expect(await codeOf(id.limits.count('password', own))).toBe('allowed')
   })
 
+  it('leave a browser that the person used before its own budget, whoever guesses from the same network', async () => {
+    await id.person('office@example.com')
+    const own = newBrowser('192.0.2.77')
+    await id.activate(await id.signIn.withPassword('office@example.com', PASSWORD, own), own)
+    const guesses: string[] = []
+    for (let guess = 0; guess <= pair.points; guess += 1)
+      guesses.push(await codeOf(id.signIn.withPassword('office@example.com', 'wrong', newBrowser('192.0.2.77'))))
+    expect(guesses.at(-1)).toBe('request.rate_limited')
+    // The guesser's next browser, even with the right password, and the person's own.
+    expect(await codeOf(id.signIn.withPassword('office@example.com', PASSWORD, newBrowser('192.0.2.77')))).toBe(
+      'request.rate_limited',
+    )
+    expect(await codeOf(id.signIn.withPassword('office@example.com', PASSWORD, own))).toBe('allowed')
+    // Its budget is one: whoever stole that browser's name guesses no more than anybody.
+    const stolen: string[] = []
+    for (let guess = 0; guess < 2 * pair.points + 3; guess += 1)
+      stolen.push(await codeOf(id.signIn.withPassword('office@example.com', 'wrong', own)))
+    expect(stolen.filter((code) => code === 'auth.unauthenticated').length).toBeLessThanOrEqual(2 * pair.points)
+    expect(stolen.at(-1)).toBe('request.rate_limited')
+  })
+
   it('know a browser or a network by a session that was really used', async () => {
     await id.person('known@example.com')
     const browser = newBrowser()

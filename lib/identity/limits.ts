@@ -5,6 +5,8 @@
  *   network  any account from this network: hard. Stuffing many accounts stops here.
  *   account, everybody: soft. Guessing from many networks stops here for strangers, while a browser or network that the
  *            person has signed in from keeps working, so that nobody can lock out somebody else.
+ *   device   this account from a browser that its person has signed in from: where a hard ring is full, a budget of its
+ *            own. Whoever guesses beside them, in the same office or café, does not keep them out.
  *
  * Accounts are counted by a digest of the address, known or not. When the counters cannot be reached nothing is let through.
  *
@@ -28,6 +30,8 @@ type Rings = {
   readonly network: Rate
   readonly account: Rate
   readonly everybody: Rate
+  /** This account from one browser that its person has signed in from: stands in where a hard ring is full. */
+  readonly device?: Rate
 }
 
 export const SIGN_IN_RATES = {
@@ -36,6 +40,7 @@ export const SIGN_IN_RATES = {
     network: { points: 100, seconds: 900 },
     account: { points: 50, seconds: 3_600 },
     everybody: { points: 600, seconds: 60 },
+    device: { points: 10, seconds: 900 },
   },
   /** Six digits can be guessed: few a quarter of an hour, and for strangers few an hour in all. */
   code: {
@@ -43,6 +48,7 @@ export const SIGN_IN_RATES = {
     network: { points: 60, seconds: 900 },
     account: { points: 10, seconds: 3_600 },
     everybody: { points: 600, seconds: 60 },
+    device: { points: 6, seconds: 900 },
   },
   /** Nothing to guess: what is bounded is work. A challenge and its answer count one each. */
   passkey: {
@@ -56,6 +62,7 @@ export const SIGN_IN_RATES = {
     network: { points: 40, seconds: 3_600 },
     account: { points: 12, seconds: 3_600 },
     everybody: { points: 300, seconds: 60 },
+    device: { points: 8, seconds: 900 },
   },
   link: {
     pair: { points: 60, seconds: 900 },
@@ -80,13 +87,15 @@ export interface Attempter {
   readonly network: string
   /** Whether the person has used this browser or network before. Asked only when a soft ring is full. */
   readonly isKnown: () => Promise<boolean>
+  /** The browser, by the hash of its cookie, and whether the person has signed in from it before. Asked only when a hard ring is full. */
+  readonly device?: { readonly hash: Buffer; readonly isKnown: () => Promise<boolean> }
 }
 
 export interface SignInLimits {
   /** @throws AppError `request.rate_limited`, or `service.unavailable` when the counters cannot be reached */
   count(attempt: Attempt, who: Attempter): Promise<void>
   /** A success: what it counted is given back, and the pair starts anew. */
-  forgive(attempt: Attempt, who: Pick<Attempter, 'account' | 'network'>): Promise<void>
+  forgive(attempt: Attempt, who: Pick<Attempter, 'account' | 'network' | 'device'>): Promise<void>
 }
 
 export function createSignInLimits(store: RateLimitStore): SignInLimits {
@@ -125,6 +134,12 @@ export function createSignInLimits(store: RateLimitStore): SignInLimits {
     }
   }
 
+  /** @returns undefined when this browser is known and its own budget has room */
+  async function takeOwn(attempt: Attempt, { account, device }: Attempter): Promise<number | undefined> {
+    if (account === undefined || device === undefined || !limiters.has(`${attempt}.device`)) return 1
+    return (await device.isKnown()) ? take(attempt, 'device', deviceKey(account, device.hash)) : 1
+  }
+
   return {
     async count(attempt, who) {
       const account = who.account === undefined ? undefined : accountKey(who.account)
@@ -134,9 +149,13 @@ export function createSignInLimits(store: RateLimitStore): SignInLimits {
         hard.unshift(['pair', `${account}:${who.network}`])
         soft.unshift(['account', account])
       }
+      let own: Promise<number | undefined> | undefined
       for (const [ring, key] of hard) {
         const wait = await take(attempt, ring, key)
-        if (wait !== undefined) throw tooMany(wait)
+        if (wait === undefined) continue
+        // Once for an attempt, however many rings are full.
+        own ??= takeOwn(attempt, who)
+        if ((await own) !== undefined) throw tooMany(wait)
       }
       for (const [ring, key] of soft) {
         const wait = await take(attempt, ring, key)
@@ -153,6 +172,8 @@ export function createSignInLimits(store: RateLimitStore): SignInLimits {
         const account = accountKey(who.account)
         giveBack.push(limiter(attempt, 'pair').delete(`${account}:${who.network}`))
         giveBack.push(limiter(attempt, 'account').reward(account))
+        if (who.device !== undefined && limiters.has(`${attempt}.device`))
+          giveBack.push(limiter(attempt, 'device').delete(deviceKey(who.account, who.device.hash)))
       }
       await Promise.allSettled(giveBack)
     },
@@ -161,6 +182,8 @@ export function createSignInLimits(store: RateLimitStore): SignInLimits {
 
 /** Keeps addresses of people, and of people who are not ours, out of the table. */
 const accountKey = (canonical: string) => createHash('sha256').update(canonical, 'utf8').digest('base64url')
+
+const deviceKey = (account: string, browser: Buffer) => `${accountKey(account)}:${browser.toString('base64url')}`
 
 function tooMany(seconds: number): AppError {
   return new AppError('request.rate_limited', 'Too many attempts. Wait a while, then try again.', {

@@ -7,7 +7,7 @@
 import type { AppDb, AppTx } from '../db/app-db'
 import { AppError } from '../errors'
 import type { Id, PersonId } from '../ids'
-import type { Attempt, SignInLimits } from './limits'
+import type { Attempt, Attempter, SignInLimits } from './limits'
 import type { Passkeys } from './passkeys'
 import type { Passwords } from './password'
 import { recoveryCodesLeft, spendRecoveryCode } from './recovery-codes'
@@ -49,6 +49,7 @@ export interface Proving {
   readonly sessionId: Id<'webSession'>
   readonly network: string
   readonly isKnown: () => Promise<boolean>
+  readonly device?: Attempter['device']
 }
 
 export interface Proofs {
@@ -83,10 +84,10 @@ export function createProofs(deps: {
       }
     },
 
-    async check(proof, { personId, purpose, sessionId, network, isKnown }) {
+    async check(proof, { personId, purpose, sessionId, network, isKnown, device }) {
       // One budget for guessing one password, wherever it is asked for, and one for codes of every kind.
       const attempt: Attempt = proof.kind === 'password' ? 'password' : 'code'
-      const who = { account: `proof:${personId}`, network, isKnown }
+      const who = { account: `proof:${personId}`, network, isKnown, ...(device === undefined ? {} : { device }) }
       await limits.count(attempt, who)
       const forgive = () => limits.forgive(attempt, who)
 

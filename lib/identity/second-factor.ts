@@ -49,6 +49,10 @@ export function createSecondFactor(deps: {
         sessionId,
         network: visitor.network,
         isKnown: () => sessions.isKnownTo(personId, visitor.browserHash, visitor.network),
+        device: {
+          hash: visitor.browserHash,
+          isKnown: () => sessions.isKnownTo(personId, visitor.browserHash, undefined),
+        },
       })
       return appDb.transaction(async (tx) => {
         await take(tx)

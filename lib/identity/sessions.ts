@@ -104,9 +104,9 @@ export interface WebSessions {
   ): Promise<readonly Id<'webSession'>[]>
   list(personId: PersonId): Promise<readonly ListedSession[]>
   /** Whether this person signed in here before: from this browser, or from this network in the last 30 days. */
-  isKnown(emailCanonical: string, browserHash: Buffer | undefined, network: string): Promise<boolean>
+  isKnown(emailCanonical: string, browserHash: Buffer | undefined, network: string | undefined): Promise<boolean>
   /** As `isKnown`, of somebody whose first factor is proven. */
-  isKnownTo(personId: PersonId, browserHash: Buffer | undefined, network: string): Promise<boolean>
+  isKnownTo(personId: PersonId, browserHash: Buffer | undefined, network: string | undefined): Promise<boolean>
 }
 
 export function createWebSessions(deps: { readonly appDb: AppDb }): WebSessions {
@@ -251,14 +251,18 @@ export function createWebSessions(deps: { readonly appDb: AppDb }): WebSessions 
   }
 
   /** By sessions that were whole: half a sign-in makes nobody known. */
-  async function knownTo(personId: string, browserHash: Buffer | undefined, network: string): Promise<boolean> {
+  async function knownTo(
+    personId: string,
+    browserHash: Buffer | undefined,
+    network: string | undefined,
+  ): Promise<boolean> {
     const rows = await global.$queryRaw<{ is_known: boolean }[]>`
       SELECT EXISTS (
         SELECT 1 FROM web_session s
          WHERE s.person_id = ${personId} AND s.activated_at IS NOT NULL
            AND (s.second_factor_at IS NOT NULL OR NOT has_second_factor(s.person_id))
            AND (s.browser_hash = ${browserHash ?? Buffer.alloc(0)}
-                OR (s.network = ${network} AND s.last_used_at > now() - interval '30 days'))) AS is_known`
+                OR (s.network = ${network ?? null} AND s.last_used_at > now() - interval '30 days'))) AS is_known`
     return rows[0]?.is_known === true
   }
 }

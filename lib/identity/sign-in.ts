@@ -94,6 +94,10 @@ export function createSignIn(deps: SignInDependencies): SignIn {
         account,
         network: visitor.network,
         isKnown: () => sessions.isKnown(account, visitor.browserHash, visitor.network),
+        device: {
+          hash: visitor.browserHash,
+          isKnown: () => sessions.isKnown(account, visitor.browserHash, undefined),
+        },
       }
       await limits.count('password', who)
       const rows = await appDb.global.$queryRaw<{ id: string; hash: string | null; is_disabled: boolean }[]>`
@@ -125,6 +129,10 @@ export function createSignIn(deps: SignInDependencies): SignIn {
         account: address.canonical,
         network: visitor.network,
         isKnown: () => sessions.isKnown(address.canonical, visitor.browserHash, visitor.network),
+        device: {
+          hash: visitor.browserHash,
+          isKnown: () => sessions.isKnown(address.canonical, visitor.browserHash, undefined),
+        },
       })
       const mailId = await appDb.transaction(async (tx) => {
         const refId = await askForLink(tx, {

@@ -31,7 +31,15 @@ describe('step-up', () => {
     const tenantId = brand<'tenant'>('ten_a')
     requireRecent({ kind: 'operator', tenantId, role: 'owner', network: 'local' }, now)
     requireRecent(
-      { kind: 'api_key', tenantId, apiKeyId: brand('key_a'), personId: brand('per_a'), role: 'owner', scopes: null, network: '' },
+      {
+        kind: 'api_key',
+        tenantId,
+        apiKeyId: brand('key_a'),
+        personId: brand('per_a'),
+        role: 'owner',
+        scopes: null,
+        network: '',
+      },
       now,
     )
   })

@@ -74,7 +74,7 @@ export function newBrowser(network?: string): TestBrowser {
 }
 
 export function createTestIdentity(
-  db: TestDatabases,
+  db: Pick<TestDatabases, 'app' | 'urls'>,
   options: {
     readonly publicUrl?: string
     readonly selfServiceSignUp?: boolean

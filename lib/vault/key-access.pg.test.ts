@@ -274,10 +274,10 @@ describe('an installation that moves', () => {
 describe('keys', () => {
   it('come from nothing a session is made of: with another session secret, everything opens as before', async () => {
     const tenantId = newId('tenant')
-    vi.stubEnv('NEXTAUTH_SECRET', 'one secret')
+    vi.stubEnv('NEXTAUTH_SECRET', 'one secret of at least thirty-two characters')
     const connectionId = await connect((await access({ provider: 'file', file: file() })).keys, tenantId)
     const store = await readFile(path.join(keyStoreDir(), tenantId, 'vault', '1.key'))
-    vi.stubEnv('NEXTAUTH_SECRET', 'quite another')
+    vi.stubEnv('NEXTAUTH_SECRET', 'quite another secret of thirty-two characters')
     const again = await openKeys(sources({ provider: 'file', file: file() }))
     if (!again.ok) throw new Error(again.reason)
     const opened = await credentialsOf(again.keys, []).open(tenantId, connectionId, { minGeneration: 1 })
