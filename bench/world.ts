@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
 import { freePort, startPostgres } from '../launcher/postgres.mjs'
-import { newRolePasswords, prepareDatabases } from '../lib/db/bootstrap'
+import { newRolePasswords, prepareDatabases, type RoleUrls } from '../lib/db/bootstrap'
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
 
@@ -25,6 +25,9 @@ export interface Target {
 }
 
 export interface BenchWorld {
+  readonly urls: RoleUrls
+  /** Gone afterwards. */
+  readonly dataDir: string
   /** @param args  the mode of bench/gateway.ts, and what else it takes */
   start(mode: string, ...args: readonly string[]): Promise<Target>
   close(): Promise<void>
@@ -65,6 +68,8 @@ export async function createBenchWorld({ isProfiling = false } = {}): Promise<Be
   }
 
   return {
+    urls,
+    dataDir,
     async start(mode, ...args) {
       const port = await freePort()
       const profile = ['--cpu-prof', '--cpu-prof-dir', path.join(root, '.data/prof')]

@@ -21,6 +21,7 @@ import { apiRoutes } from '@/gateway/api/routes'
 import { createCore, type Core } from '@/wiring/core'
 
 import type { Api, CallInput } from './api'
+import { chainOperations } from './audit-chain'
 import { checkInstallation } from './installation'
 import { keyOperations } from './keys'
 
@@ -60,6 +61,13 @@ export function connectLocal(given: Config, tenant: string | undefined): Api {
       async () => (await operatorOf((await open()).deps, tenant)).tenantId,
       tenant !== undefined,
     ),
+    ...chainOperations({
+      config,
+      wanted: tenant,
+      tenantOf: async () => (await operatorOf((await open()).deps, tenant)).tenantId,
+      core: async () => (await open()).core,
+      personOf: async (email) => (await (await open()).deps.people.findByEmail(email))?.id,
+    }),
     'tenant.list': async () => ({ items: await (await open()).deps.tenants.list() }),
     'tenant.create': async (body) => {
       const { deps } = await open()

@@ -15,6 +15,7 @@ import type { Api } from './api'
 import { agentCommands } from './commands/agent'
 import { apiKeyCommands } from './commands/api-key'
 import { auditCommands } from './commands/audit'
+import { auditChainCommands } from './commands/audit-chain'
 import { connectionCommands } from './commands/connection'
 import { doctorCommand } from './commands/doctor'
 import { keysCommands } from './commands/keys'
@@ -60,6 +61,7 @@ for (const register of [
   profileCommands,
   sessionCommands,
   auditCommands,
+  auditChainCommands,
   keysCommands,
   doctorCommand,
 ])
@@ -101,5 +103,7 @@ function report(error: unknown): 0 | 1 | 2 {
       ? `${JSON.stringify({ error: { code: error.code, message: error.message } })}\n`
       : `portcullis: ${error.message}\n`,
   )
-  return error.code === 'config.invalid' || error.code === 'request.invalid' ? 2 : 1
+  // Wrong usage or environment; and a question without an answer, which is neither yes nor no.
+  const isAboutUs = ['config.invalid', 'request.invalid', 'audit.unverifiable'].includes(error.code)
+  return isAboutUs ? 2 : 1
 }

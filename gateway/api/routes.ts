@@ -12,6 +12,7 @@ import { activityRoutes } from './v1/activity'
 import { activityStreamRoutes } from './v1/activity-streams'
 import { agentRoutes } from './v1/agents'
 import { apiKeyRoutes } from './v1/api-keys'
+import { auditChainRoutes } from './v1/audit-chain'
 import { catalogueRoutes } from './v1/catalogue'
 import { connectionRoutes } from './v1/connections'
 import { doctorRoutes } from './v1/doctor'
@@ -47,6 +48,7 @@ export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
     ...oauthClientRoutes({ ...deps, publicUrl }),
     ...activityRoutes({ ...core, exports: deps.exports }),
     ...activityStreamRoutes(deps),
+    ...auditChainRoutes(core),
     ...apiKeyRoutes(deps),
     ...notificationRoutes({ ...deps, mailPath: mailPathOf(core.config) }),
   ]

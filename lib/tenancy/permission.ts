@@ -47,6 +47,8 @@ export const PERMISSIONS = {
   /** The content of a call: what was sent, not only that it was. */
   'audit.read_arguments': ADMINS,
   'audit.export': ADMINS,
+  /** How long records are kept: what is removed is gone. */
+  'audit.retention': OWNERS,
   /** Send the trail on to another system, as it grows. */
   'audit.stream': ADMINS,
   /** One's own. */
