@@ -42,6 +42,8 @@ test.describe.configure({ mode: 'serial' })
 /** What nobody may reach without signing in, and why. Each entry is used, or the test fails. */
 const PUBLIC = [
   { path: '/login', because: 'where signing in begins' },
+  { path: '/login/sso', because: 'where signing in through an organization begins; a POST says where it leads' },
+  { path: '/login/continue', because: 'takes the ticket of a sign-in that ended elsewhere; without one it says so' },
   { path: '/invite', because: 'reads its secret from the fragment; spends it by a POST' },
   { path: '/login/second-factor', because: 'holds nothing; the browser asks the gateway what is wanted' },
   { path: '/magic-link', because: 'reads its secret from the fragment; spends it by a POST' },
@@ -95,6 +97,7 @@ const SEGMENTS: Readonly<Record<string, string>> = {
   sessionId: 'ags',
   personId: 'per',
   apiKeyId: 'key',
+  linkId: 'idn',
   callId: 'cal',
   recordId: 'aud',
   attemptId: 'cat',

@@ -13,7 +13,7 @@ import { cookies, headers } from 'next/headers'
 import { redirect } from 'next/navigation'
 import { cache } from 'react'
 
-import { openTenantsOf } from '@/lib/identity/entry'
+import { entriesOf, openTenantsOf } from '@/lib/identity/entry'
 import { brand, type Id, type PersonId, type TenantId } from '@/lib/ids'
 import type { Role } from '@/lib/tenancy/principal'
 import { parseRole } from '@/lib/tenancy/role'
@@ -93,6 +93,18 @@ export const findViewer = cache(async (): Promise<Viewer | null | undefined> => 
     workspaces,
   }
 })
+
+/** Those of the person's that this session may not enter because they ask for their own single sign-on. */
+export async function listWorkspacesBehindSignOn(sessionId: Id<'webSession'>): Promise<readonly Workspace[]> {
+  const { db } = web()
+  const workspaces: Workspace[] = []
+  for (const { tenantId, entry } of (await entriesOf(db.global, sessionId)).slice(0, MAX_WORKSPACES)) {
+    const workspace =
+      entry === 'sso_required' ? await db.tenant(tenantId, (tx) => readWorkspace(tx, tenantId)) : undefined
+    if (workspace !== undefined) workspaces.push(workspace)
+  }
+  return workspaces
+}
 
 async function readWorkspace(
   tx: Parameters<Parameters<ReturnType<typeof web>['db']['tenant']>[1]>[0],

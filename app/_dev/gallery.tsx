@@ -377,7 +377,9 @@ const inside: Readonly<Record<string, ReactNode>> = {
           links={[
             { id: 'idn_1', provider: 'google', label: 'ann@example.com', lastUsedAt: '2026-01-01T10:00:00.000Z' },
           ]}
+          linkable={[{ name: 'github', label: 'GitHub' }]}
           onRetry={() => undefined}
+          onLink={accept}
           onUnlink={accept}
         />
       }

@@ -23,16 +23,31 @@ export interface LinkedSignIn {
 const names: Readonly<Record<string, string>> = { google: 'Google', github: 'GitHub', oidc: 'Single sign-on' }
 const nameOf = ({ provider }: LinkedSignIn): string => names[provider] ?? provider
 
+/** What could be linked: a provider, or the single sign-on of the workspace. */
+export interface LinkableSignIn {
+  readonly name: string
+  readonly label: string
+}
+
 /** Accounts elsewhere by which the person signs in here. */
 export function LinkedSignInsCard({
   links,
+  linkable = [],
+  problem,
   onRetry,
+  onLink,
   onUnlink,
 }: {
   links: readonly LinkedSignIn[] | 'loading' | 'failed'
+  linkable?: readonly LinkableSignIn[]
+  /** Why linking came to nothing. */
+  problem?: string | undefined
   onRetry: () => void
+  onLink: Action<{ name: string }>
   onUnlink: Action<{ id: string }>
 }) {
+  const link = useAction(onLink)
+  const words = link.error?.message ?? problem
   return (
     <Card>
       <CardHeader title="Linked sign-ins" description="Accounts elsewhere that sign you in here." />
@@ -44,7 +59,7 @@ export function LinkedSignInsCard({
         <ErrorState level={3} className="py-10" action={<Button onClick={onRetry}>Try again</Button>} />
       ) : links.length === 0 ? (
         <EmptyState icon={Link2} level={3} title="None" className="py-10">
-          One is linked when you sign in through it.
+          Link one, and it signs you in from then on. Nobody is found by an address.
         </EmptyState>
       ) : (
         <CardBody className="py-2 md:py-2">
@@ -72,6 +87,18 @@ export function LinkedSignInsCard({
               </li>
             ))}
           </ul>
+        </CardBody>
+      )}
+      {linkable.length === 0 && words === undefined ? null : (
+        <CardBody className="space-y-3 border-t border-line">
+          {words === undefined ? null : <Alert tone="danger" title={words} />}
+          <div className="flex flex-wrap gap-2">
+            {linkable.map(({ name, label }) => (
+              <Button key={name} pending={link.pending} onClick={() => void link.run({ name })}>
+                Link {label}
+              </Button>
+            ))}
+          </div>
         </CardBody>
       )}
     </Card>

@@ -138,6 +138,7 @@ async function recordOwners(connected: Connected, tenantId: string, apiKeyId: st
     ['aex', await recordExport(owner)],
     ['ast', await recordStream(owner)],
     ['ntf', await recordNotification(connected, tenantId)],
+    ['idn', await recordSignIn(connected)],
   ])
 }
 
@@ -206,6 +207,19 @@ export async function beginAuthorization(
   const uid = /^\/consent\/([\w-]+)$/.exec(answer.headers.location ?? '')?.[1]
   if (uid === undefined) throw new Error(`the request answered ${answer.status}: ${answer.body}`)
   return { uid, cookies: Object.fromEntries(browser.cookies) }
+}
+
+/** An account elsewhere that the owner signs in with. */
+async function recordSignIn({ owner, product }: Connected): Promise<string> {
+  const id = newId('personIdentity')
+  const { id: personId } = (await owner.send('/api/v1/account')).json() as Named
+  await withDatabase(product.dataDir, 'portcullis', (query) =>
+    query(
+      "INSERT INTO person_identity (id, person_id, provider, issuer, subject, label) VALUES ($1, $2, 'github', 'https://github.com/login/oauth', 'sweep', 'sweep')",
+      [id, personId],
+    ),
+  )
+  return id
 }
 
 /** What the worker would have written had something happened. */

@@ -118,7 +118,7 @@ export function createSignInConfigs(deps: SignInConfigsDeps): SignInConfigs {
   }
   const load = async (tx: AppTx, tenantId: TenantId): Promise<SignInConfig> => {
     const found = await read(tx, tenantId)
-    if (found === undefined) throw notFound()
+    if (found === undefined) throw notSetUp()
     return found
   }
 
@@ -269,7 +269,7 @@ export function createSignInConfigs(deps: SignInConfigsDeps): SignInConfigs {
       await count(principal)
       const { client, configId, domains } = await appDb.tenant(tenantId, async (tx) => {
         const row = await tx.signInConfig.findUnique({ where: { tenantId } })
-        if (row === null) throw notFound()
+        if (row === null) throw notSetUp()
         return { client: row, configId: row.id, domains: await verifiedDomains(tx, tenantId) }
       })
       const opened = await clientOf(keys, tenantId, client)
@@ -365,6 +365,8 @@ async function tryOut(
   const ok = step('domain', domains.length === 0 ? 'no_domain' : null, domains.join(', '))
   return { ok, steps }
 }
+
+const notSetUp = () => new AppError('resource.conflict', 'Single sign-on is not set up in this workspace.')
 
 const joinRoleOf = (value: string | null): JoinRole | null => {
   const role = value === null ? undefined : parseRole(value)

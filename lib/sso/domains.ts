@@ -14,7 +14,7 @@ import { domainToASCII } from 'node:url'
 import { actorOf } from '../audit/record'
 import type { AppDb, AppTx } from '../db/app-db'
 import { isUniqueViolation } from '../db/retry'
-import { AppError, notFound } from '../errors'
+import { AppError } from '../errors'
 import type { SignInLimits } from '../identity/limits'
 import { brand, newSecret, type TenantId } from '../ids'
 import type { RecordsEvents } from '../tenancy/events'
@@ -68,7 +68,7 @@ export async function verifiedDomains(tx: Pick<AppTx, '$queryRaw'>, tenantId: Te
 export function createSignInDomains({ appDb, events, lookupTxt, limits }: SignInDomainsDeps): SignInDomains {
   const load = async (tx: AppTx, tenantId: TenantId, domain: string): Promise<Row> => {
     const row = await tx.signInDomain.findUnique({ where: { tenantId_domain: { tenantId, domain } } })
-    if (row === null) throw notFound()
+    if (row === null) throw notListed()
     return row
   }
 
@@ -135,7 +135,7 @@ export function createSignInDomains({ appDb, events, lookupTxt, limits }: SignIn
             where: same,
             data: { checkedAt: at, ...(check === 'verified' ? { missingSince: null } : {}) },
           })
-          if (count === 0) throw notFound()
+          if (count === 0) throw notListed()
           return toDomain(await load(tx, tenantId, asked.domain))
         })
       try {
@@ -152,7 +152,7 @@ export function createSignInDomains({ appDb, events, lookupTxt, limits }: SignIn
       const { tenantId } = principal
       await appDb.tenant(tenantId, async (tx) => {
         const { count } = await tx.signInDomain.deleteMany({ where: { tenantId, domain } })
-        if (count === 0) throw notFound()
+        if (count === 0) throw notListed()
         await events.event(tx, {
           tenantId,
           action: 'sign_in.domain_removed',
@@ -219,6 +219,9 @@ async function ask(
   if (answer.kind === 'absent') return 'record_missing'
   return answer.records.some((record) => record.trim() === recordValue(challenge)) ? 'verified' : 'record_other'
 }
+
+const notListed = () =>
+  new AppError('request.invalid', 'This domain is not one of this workspace’s.', { field: 'domain' })
 
 const recordName = (domain: string) => `_portcullis.${domain}`
 const recordValue = (challenge: string) => `portcullis-domain=${challenge}`

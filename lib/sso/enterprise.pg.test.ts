@@ -766,3 +766,28 @@ describe('a domain', () => {
 it('gives every configuration an address of its own to return to', () => {
   expect(redirectUriOf(PUBLIC_URL, 'sic_1')).toBe('https://portcullis.test/signin/sso/callback/sic_1')
 })
+
+describe('proving it anew', () => {
+  it('is asked of who just signed out in this browser, and an old proof is none', async () => {
+    const world = await workspace()
+    issuer.person = alice(world)
+    const browser = newBrowser()
+    const { session } = await signedIn(world, { browser })
+    await id.signIn.signOut(session, browser.network)
+    const start = (visitor: TestBrowser) => enterprise.start({ workspace: world.slug }, { visitor, next: undefined })
+    expect((await start(newBrowser())).searchParams.get('prompt')).toBeNull()
+    const again = await start(browser)
+    expect([again.searchParams.get('prompt'), again.searchParams.get('max_age')]).toEqual(['login', '0'])
+    issuer.claims = { auth_time: Math.floor(Date.now() / 1000) - 3_600 }
+    const { search } = await issuer.walk(again)
+    expect(await enterprise.finish(world.config.id, search, browser, undefined)).toMatchObject(refused('not_recent'))
+  })
+
+  it('counts from when the issuer asked, so that hours ago is no step-up now', async () => {
+    const world = await workspace()
+    issuer.person = alice(world)
+    const at = Math.floor(Date.now() / 1000) - 3_600
+    issuer.claims = { auth_time: at }
+    expect((await signedIn(world)).session.authenticatedAt).toEqual(new Date(at * 1000))
+  })
+})

@@ -251,8 +251,8 @@ export function createEnterpriseSignIn(deps: EnterpriseSignInDeps): EnterpriseSi
       if (used !== 1) throw new Refused('config_changed') // unlinked a moment ago
       await events.event(tx, {
         tenantId,
-        action: 'person.signed_in',
-        actor: { kind: 'person', personId },
+        action: session.isWaiting ? 'person.second_factor_asked' : 'person.signed_in',
+        actor: { kind: 'person', personId, webSessionId: session.sessionId },
         targetId: session.sessionId,
         detail: { method: 'sso' },
         network: visitor.network,
@@ -288,6 +288,7 @@ export function createEnterpriseSignIn(deps: EnterpriseSignInDeps): EnterpriseSi
           'The sign-in of your organization does not answer as it should. Try again later, or tell your administrator.',
           { internal: { problem: found.problem } },
         )
+      const isRenewal = renew || (await hasJustLeft(appDb, tenantId, visitor.browserHash))
       const begun = await beginAttempt(
         appDb,
         {
@@ -297,7 +298,7 @@ export function createEnterpriseSignIn(deps: EnterpriseSignInDeps): EnterpriseSi
           issuer: config.issuer,
           clientId: config.clientId,
           link: link === undefined ? null : { personId: link.personId, sessionId: link.sessionId },
-          isRenewal: renew,
+          isRenewal,
           next: next ?? null,
         },
         visitor.browserHash,
@@ -305,7 +306,7 @@ export function createEnterpriseSignIn(deps: EnterpriseSignInDeps): EnterpriseSi
       return issuers.authorizationUrl(found.document, config.clientId, {
         ...begun,
         redirectUri: redirectUriOf(publicUrl, config.id),
-        renew,
+        renew: isRenewal,
         ...('email' in by ? { loginHint: by.email } : {}),
       })
     },
@@ -369,6 +370,17 @@ class Refused extends Error {
     super(problem)
     this.problem = problem
   }
+}
+
+/**
+ * Whether somebody signed out of this workspace in this browser a moment ago. Who then signs in proves it anew, so that
+ * signing out is worth something, and so that step-up, which asks for just that, is not answered by a session of hours.
+ */
+async function hasJustLeft(appDb: AppDb, tenantId: TenantId, browserHash: Buffer): Promise<boolean> {
+  const rows = await appDb.global.$queryRaw<{ has_left: boolean }[]>`
+    SELECT EXISTS (SELECT 1 FROM web_session WHERE only_tenant_id = ${tenantId} AND browser_hash = ${browserHash}
+                    AND ended_reason = 'signed_out' AND ended_at > now() - interval '15 minutes') AS has_left`
+  return rows[0]?.has_left === true
 }
 
 async function isMember(tx: AppTx, tenantId: TenantId, personId: PersonId): Promise<boolean> {

@@ -80,6 +80,10 @@ export interface SocialSignInDeps {
   readonly log: Pick<Log, 'warn'>
 }
 
+/** Who it is, and nothing that lasts. */
+const identityScopes = ({ definition }: ProviderClient): string[] =>
+  definition.scopes.identity.filter((scope) => scope !== 'offline_access')
+
 export function createSocialSignIn(deps: SocialSignInDeps): SocialSignIn {
   const { appDb, events, providers, limits, publicUrl } = deps
 
@@ -138,7 +142,7 @@ export function createSocialSignIn(deps: SocialSignInDeps): SocialSignIn {
         state: new Secret(begun.state),
         nonce: begun.nonce,
         codeVerifier: begun.codeVerifier,
-        scopes: client.definition.scopes.identity,
+        scopes: identityScopes(client),
       })
       // Who somebody is needs no token that lasts, and no consent each time.
       for (const parameter of ['access_type', 'include_granted_scopes']) url.searchParams.delete(parameter)
@@ -169,7 +173,7 @@ export function createSocialSignIn(deps: SocialSignInDeps): SocialSignIn {
         state: new Secret(state),
         nonce: attempt.nonce,
         codeVerifier: attempt.codeVerifier,
-        requestedScopes: client.definition.scopes.identity,
+        requestedScopes: identityScopes(client),
       })
       if (exchanged.kind === 'declined') return refused('declined')
       if (exchanged.kind === 'untrusted') {

@@ -2,6 +2,7 @@ import { z } from 'zod'
 
 import { AppError } from '@/lib/errors'
 import type { SignInMethods } from '@/lib/identity/sign-in-methods'
+import { requireOwnSignIn } from '@/lib/identity/entry'
 import type { WebSession } from '@/lib/identity/sessions'
 import type { MemberPrincipal } from '@/lib/tenancy/principal'
 
@@ -50,7 +51,7 @@ export function signInMethodRoutes({ signInMethods }: { readonly signInMethods: 
       body: z.strictObject({}),
       response: z.object({ secret: z.string(), uri: z.string(), qr: z.array(z.string()).readonly() }),
       handle: async ({ principal }) => {
-        const { secret, uri, qr } = await signInMethods.beginTotp(sessionOf(principal))
+        const { secret, uri, qr } = await signInMethods.beginTotp(ownSessionOf(principal))
         return { secret: secret.reveal(), uri: uri.reveal(), qr: qr.reveal() }
       },
     }),
@@ -63,7 +64,7 @@ export function signInMethodRoutes({ signInMethods }: { readonly signInMethods: 
       body: z.strictObject({ code: z.string().min(1).max(40) }),
       response: z.object({ recoveryCodes: newCodes }),
       handle: async ({ principal, body }) => {
-        const codes = await signInMethods.confirmTotp(sessionOf(principal), body.code, principal.network)
+        const codes = await signInMethods.confirmTotp(ownSessionOf(principal), body.code, principal.network)
         return { recoveryCodes: codes?.reveal() ?? null }
       },
     }),
@@ -74,7 +75,7 @@ export function signInMethodRoutes({ signInMethods }: { readonly signInMethods: 
       path: '/api/v1/account/totp',
       summary: 'Removes the authenticator app.',
       handle: async ({ principal }) => {
-        await signInMethods.removeTotp(sessionOf(principal), principal.network)
+        await signInMethods.removeTotp(ownSessionOf(principal), principal.network)
         return undefined
       },
     }),
@@ -87,7 +88,7 @@ export function signInMethodRoutes({ signInMethods }: { readonly signInMethods: 
       body: z.strictObject({}),
       response: z.object({ recoveryCodes: z.array(z.string()).readonly() }),
       handle: async ({ principal }) => {
-        const codes = await signInMethods.newRecoveryCodes(sessionOf(principal), principal.network)
+        const codes = await signInMethods.newRecoveryCodes(ownSessionOf(principal), principal.network)
         return { recoveryCodes: codes.reveal() }
       },
     }),
@@ -99,7 +100,7 @@ export function signInMethodRoutes({ signInMethods }: { readonly signInMethods: 
       summary: 'What the person’s device is to make a passkey from. Good once, for three minutes, in this web session.',
       body: z.strictObject({}),
       response: z.looseObject({ challenge: z.string() }),
-      handle: async ({ principal }) => ({ ...(await signInMethods.askToAddPasskey(sessionOf(principal))) }),
+      handle: async ({ principal }) => ({ ...(await signInMethods.askToAddPasskey(ownSessionOf(principal))) }),
     }),
     defineRoute({
       ...change,
@@ -112,7 +113,12 @@ export function signInMethodRoutes({ signInMethods }: { readonly signInMethods: 
       response: passkey.extend({ recoveryCodes: newCodes }),
       status: 201,
       handle: async ({ principal, body }) => {
-        const added = await signInMethods.addPasskey(sessionOf(principal), body.name, body.passkey, principal.network)
+        const added = await signInMethods.addPasskey(
+          ownSessionOf(principal),
+          body.name,
+          body.passkey,
+          principal.network,
+        )
         return { ...added.passkey, recoveryCodes: added.codes?.reveal() ?? null }
       },
     }),
@@ -125,7 +131,7 @@ export function signInMethodRoutes({ signInMethods }: { readonly signInMethods: 
       params: z.strictObject({ passkeyId: idParam('passkey') }),
       body: z.strictObject({ name: z.string().min(1).max(80) }),
       handle: async ({ principal, params, body }) => {
-        await signInMethods.renamePasskey(sessionOf(principal), params.passkeyId, body.name)
+        await signInMethods.renamePasskey(ownSessionOf(principal), params.passkeyId, body.name)
         return undefined
       },
     }),
@@ -137,15 +143,22 @@ export function signInMethodRoutes({ signInMethods }: { readonly signInMethods: 
       summary: 'Removes a passkey, unless it is the last way to sign in.',
       params: z.strictObject({ passkeyId: idParam('passkey') }),
       handle: async ({ principal, params }) => {
-        await signInMethods.removePasskey(sessionOf(principal), params.passkeyId, principal.network)
+        await signInMethods.removePasskey(ownSessionOf(principal), params.passkeyId, principal.network)
         return undefined
       },
     }),
   ]
 }
 
+/** What is added here opens the person's whole account: whoever came in by an organization's word adds nothing. */
+function ownSessionOf(principal: MemberPrincipal): WebSession {
+  const session = sessionOf(principal)
+  requireOwnSignIn(session)
+  return session
+}
+
 function sessionOf(principal: MemberPrincipal): WebSession {
   if (principal.kind !== 'person') throw new AppError('auth.forbidden', 'Only a signed-in person may do this.')
-  const { webSessionId: sessionId, personId, tenantId, authenticatedAt } = principal
-  return { sessionId, personId, tenantId, authenticatedAt }
+  const { webSessionId: sessionId, personId, tenantId, authenticatedAt, onlyTenantId = null } = principal
+  return { sessionId, personId, tenantId, authenticatedAt, onlyTenantId }
 }

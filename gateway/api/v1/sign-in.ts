@@ -146,25 +146,24 @@ export function signInRoutes(deps: {
       ...write,
       id: 'sign_in.verify_domain',
       method: 'POST',
-      path: '/api/v1/sign-in/domains/{domain}/verify',
+      path: '/api/v1/sign-in/domains/verify',
       summary: 'Looks for the TXT record now.',
-      params: domainName,
-      body: z.strictObject({}),
+      body: domainName,
       response: z.object({
         result: z.enum(['verified', 'record_missing', 'record_other', 'no_answer', 'taken']),
         domain,
       }),
-      handle: ({ principal, params }) => domains.verify(principal, params.domain),
+      handle: ({ principal, body }) => domains.verify(principal, body.domain),
     }),
     defineRoute({
       ...write,
       id: 'sign_in.remove_domain',
-      method: 'DELETE',
-      path: '/api/v1/sign-in/domains/{domain}',
+      method: 'POST',
+      path: '/api/v1/sign-in/domains/remove',
       summary: 'Gives a domain up.',
-      params: domainName,
-      handle: async ({ principal, params }) => {
-        await domains.remove(principal, params.domain)
+      body: domainName,
+      handle: async ({ principal, body }) => {
+        await domains.remove(principal, body.domain)
         return undefined
       },
     }),

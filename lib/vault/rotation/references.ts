@@ -80,6 +80,10 @@ const COUNTERS: Readonly<Partial<Record<string, Counter>>> = {
       SELECT count(*) AS count FROM person_totp WHERE key_version = ${version}`
     return { 'authenticator apps': Number(row?.count ?? 0) }
   },
+  sign_in: async ({ appDb }, { tenantId, version }) =>
+    appDb.tenant(tenantId, async (tx) => ({
+      'client secrets of single sign-on': await tx.signInConfig.count({ where: { tenantId, keyVersion: version } }),
+    })),
   // Nothing is kept: what is sealed travels through a client and lives for minutes.
   mcp: () => Promise.resolve({}),
 }

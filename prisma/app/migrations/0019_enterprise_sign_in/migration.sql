@@ -81,7 +81,7 @@ CREATE INDEX sign_in_attempt_expires ON sign_in_attempt (expires_at);
 -- any of its people, and must not reach what else those people belong to.
 ALTER TABLE web_session ADD COLUMN only_tenant_id text;
 ALTER TABLE web_session ADD COLUMN identity_id text;
-CREATE INDEX web_session_only_tenant ON web_session (only_tenant_id) WHERE only_tenant_id IS NOT NULL AND status <> 'ended';
+CREATE INDEX web_session_only_tenant ON web_session (only_tenant_id, browser_hash) WHERE only_tenant_id IS NOT NULL;
 
 ------------------------------------------------------------------------------------------------- grants and row security
 

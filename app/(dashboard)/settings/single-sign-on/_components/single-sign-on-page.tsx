@@ -55,13 +55,11 @@ export function SingleSignOnPage({ workspaceSlug }: { workspaceSlug: string }) {
       onRemove={() => change('DELETE', path, {})}
       onAddDomain={({ domain }) => change('POST', `${path}/domains`, { domain })}
       onVerifyDomain={async ({ domain }) => {
-        const result = await send('POST', `${path}/domains/${encodeURIComponent(domain)}/verify`, {}, (body) =>
-          text(body, 'result'),
-        )
+        const result = await send('POST', `${path}/domains/verify`, { domain }, (body) => text(body, 'result'))
         if (result.ok) again()
         return result
       }}
-      onRemoveDomain={({ domain }) => change('DELETE', `${path}/domains/${encodeURIComponent(domain)}`, {})}
+      onRemoveDomain={({ domain }) => change('POST', `${path}/domains/remove`, { domain })}
       onUnlink={({ id }) => change('DELETE', `${path}/links/${id}`, {})}
     />
   )
