@@ -3,6 +3,7 @@
 import { Link2 } from 'lucide-react'
 
 import type { Action } from '@/components/action'
+import { Alert } from '@/components/ui/alert'
 import { ConfirmDialog } from '@/components/ui/alert-dialog'
 import { Button } from '@/components/ui/button'
 import { Card, CardBody, CardHeader } from '@/components/ui/card'
@@ -10,6 +11,7 @@ import { EmptyState } from '@/components/ui/empty-state'
 import { ErrorState } from '@/components/ui/error-state'
 import { Loading, SkeletonRows } from '@/components/ui/skeleton'
 import { Time } from '@/components/ui/time'
+import { useAction } from '@/components/use-action'
 
 export interface LinkedSignIn {
   readonly id: string
