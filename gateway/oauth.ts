@@ -147,10 +147,12 @@ export function createOauthRoutes(deps: OauthRouteDependencies): RouteFamily {
     checkSameOrigin(request.raw, publicUrl)
     const visitor = await visitorOf(request, response, uid)
     const answer = await readJson(request, answerBody)
-    if (answer.decision === 'approve' && !deps.isReady())
+    if (answer.decision === 'approve') {
       // It gives an agent as much as a session key does. Saying no asks for nothing.
-      if (answer.decision === 'approve') requireRecent({ kind: 'person', authenticatedAt: visitor.authenticatedAt })
-    throw new AppError('service.unavailable', 'The service is not ready.', { retryAfterSeconds: 5 })
+      requireRecent({ kind: 'person', authenticatedAt: visitor.authenticatedAt })
+      if (!deps.isReady())
+        throw new AppError('service.unavailable', 'The service is not ready.', { retryAfterSeconds: 5 })
+    }
     sendJson(response, 200, await consents.answer(uid, visitor, answer))
   }
 

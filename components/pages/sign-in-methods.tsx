@@ -369,7 +369,9 @@ function SetUpApp({ setup, onConfirm }: { setup: TotpSetup; onConfirm: (code: st
 /** Dark on white whatever the theme: phones read it so. */
 function QrCode({ rows, label }: { rows: readonly string[]; label: string }) {
   const size = rows.length
-  const path = rows.flatMap((row, y) => [...row].map((cell, x) => (cell === '1' ? `M${x} ${y}h1v1h-1z` : ''))).join('')
+  const path = rows
+    .flatMap((row, y) => Array.from(row, (cell, x) => (cell === '1' ? `M${x} ${y}h1v1h-1z` : '')))
+    .join('')
   return (
     <svg
       role="img"

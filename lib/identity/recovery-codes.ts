@@ -13,6 +13,7 @@ import { Secret } from '../secret'
 
 export const RECOVERY_CODES = 10
 const CHARACTERS = 16
+const CODE = /^[0-9a-hjkmnp-tv-z]{16}$/
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz' // Crockford base32: nothing to mistake when it is read from paper
 
 /** Takes the codes before out of use. @returns the new ones, for the person and nobody else */
@@ -54,7 +55,7 @@ export async function recoveryCodesLeft(
 /** As people type it: any case, with or without dashes, o for 0, i or l for 1. */
 function parseCode(typed: string): string | undefined {
   const code = typed.toLowerCase().replace(/[\s-]/g, '').replace(/o/g, '0').replace(/[il]/g, '1')
-  return code.length === CHARACTERS && [...code].every((character) => ALPHABET.includes(character)) ? code : undefined
+  return CODE.test(code) ? code : undefined
 }
 
 const newCode = (): string => [...randomBytes(CHARACTERS)].map((byte) => ALPHABET[byte & 31] ?? '').join('')
