@@ -35,6 +35,7 @@ export const PURGED = [
   'person_identity',
   'sign_in_domain',
   'sign_in_config',
+  'audit_stream',
   'audit_arguments',
   'audit_identity',
   'api_key',
