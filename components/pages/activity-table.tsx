@@ -133,7 +133,7 @@ const columns: readonly Column<ActivityRow>[] = [
       ) : (
         <Link
           href={row.actorHref}
-          className="-my-2 inline-flex min-h-10 items-center wrap-anywhere hover:underline md:my-0 md:min-h-0"
+          className="-my-2 inline-flex min-h-10 items-center wrap-anywhere hover:underline md:my-0 md:min-h-6"
         >
           {row.actor}
         </Link>
