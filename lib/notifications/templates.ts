@@ -86,10 +86,11 @@ export function contentOf(facts: MailFacts): MailContent {
         subject: `You are invited to ${facts.workspace} on ${PRODUCT}`,
         paragraphs: [
           'Hello,',
-          `${facts.inviter === '' ? 'You are invited' : `${facts.inviter} invites you`} to the workspace ${facts.workspace}, as ${facts.role === 'owner' || facts.role === 'admin' || facts.role === 'auditor' ? 'an' : 'a'} ${facts.role}. The link works once, for ${facts.days === 1 ? 'a day' : `${facts.days} days`}, and is for this address alone.`,
+          `${facts.inviter === '' ? 'You are invited' : `${facts.inviter} invites you`} to the workspace ${facts.workspace}, as ${facts.role === 'member' ? 'a' : 'an'} ${facts.role}. The link works once, for ${facts.days === 1 ? 'a day' : `${facts.days} days`}, and is for this address alone.`,
         ],
         action: { label: 'See the invitation', url: facts.url },
-        footer: 'If you do not know who this is from, you can leave it: nothing happens unless the invitation is accepted.',
+        footer:
+          'If you do not know who this is from, you can leave it: nothing happens unless the invitation is accepted.',
       }
     case 'verify_email':
       return {
