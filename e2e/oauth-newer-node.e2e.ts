@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
 
 import { expect, test, type Page } from '@playwright/test'
 
@@ -137,6 +138,22 @@ const SERVER_SCENARIOS = [
   ['2025-11-25', ['server-initialize', 'ping', 'tools-list', 'dns-rebinding-protection', 'server-session-lifecycle']],
 ] as const
 
+/** Checks that call tools of the runner's own fixture server, or ask for prompts and resources, which nobody has here. */
+const NOT_OURS: Readonly<Record<string, readonly string[]>> = {
+  'server-stateless': [
+    'sep-2575-http-server-no-independent-requests-on-stream',
+    'sep-2575-missing-capability-http-400',
+    'sep-2575-server-no-log-without-loglevel',
+    'sep-2575-server-rejects-undeclared-capability',
+    'sep-2575-server-sends-tools-list-changed-on-subscription',
+  ],
+  caching: [
+    'sep-2549-prompts-list-caching-hints',
+    'sep-2549-resources-list-caching-hints',
+    'sep-2549-resources-templates-list-caching-hints',
+  ],
+}
+
 for (const [revision, scenarios] of SERVER_SCENARIOS)
   for (const scenario of scenarios)
     test(`the conformance runner finds nothing in ${scenario} of ${revision}`, async () => {
@@ -157,8 +174,10 @@ for (const [revision, scenarios] of SERVER_SCENARIOS)
           ],
           home: path.join(homes, `server-${revision}-${scenario}`),
         })
-        expect(judged.code, told(judged)).toBe(0)
-        expect(judged.stdout, told(judged)).toMatch(/Passed: [1-9]\d*\/\d+, 0 failed, 0 warnings/)
+        const verdicts = [...stripVTControlCharacters(judged.stdout).matchAll(/\[(\S+) *\] (SUCCESS|FAILURE|WARNING)/g)]
+        expect(verdicts.filter(([, , verdict]) => verdict === 'SUCCESS').length, told(judged)).toBeGreaterThan(0)
+        const missing = verdicts.flatMap(([, check = '', verdict]) => (verdict === 'SUCCESS' ? [] : [check]))
+        expect(missing.sort(), told(judged)).toEqual(NOT_OURS[scenario] ?? [])
       } finally {
         await proxy.close()
       }
