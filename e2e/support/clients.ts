@@ -107,7 +107,9 @@ export const aiSdk: ClientDriver = async (access, calls) => {
   }
 }
 
-/** LangChain: a tool gives the model its text, and throws what went wrong. */
+const langchainResult = z.looseObject({ text: z.string(), structuredContent: z.unknown() })
+
+/** LangChain: a tool gives the model its one block of content, and throws what went wrong. */
 export const langchain: ClientDriver = async (access, calls) => {
   const client = new MultiServerMCPClient({
     mcpServers: {
@@ -126,8 +128,8 @@ export const langchain: ClientDriver = async (access, calls) => {
     for (const call of calls) {
       const tool = tools.find(({ name }) => name === call.name)
       if (tool === undefined) throw new Error(`${call.name} is not listed`)
-      const text = z.string().parse(await tool.invoke(call.arguments))
-      results.push({ isError: false, structured: JSON.parse(text) as unknown, text })
+      const { text, structuredContent } = langchainResult.parse(await tool.invoke(call.arguments))
+      results.push({ isError: false, structured: structuredContent, text })
     }
     return { tools: tools.map(({ name }) => name), results }
   } finally {
