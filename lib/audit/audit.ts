@@ -10,6 +10,7 @@
 import type { Clock } from '../clock'
 import type { AppDb, AppTx } from '../db/app-db'
 import type { VaultDb } from '../db/vault-db'
+import { isConflict } from '../db/retry'
 import { AppError } from '../errors'
 import type { TenantId } from '../ids'
 import type { Log } from '../log'
@@ -87,6 +88,8 @@ const MAX_SPOOL_BYTES = 64 * 1024 * 1024
 const RECOVERY_MS = 5_000
 /** From the question to an answer or a refusal, whatever key store and database do. */
 const ANSWER_MS = 4_500
+/** Who widens access waits so long for a trail that somebody has locked, then is refused. */
+const EVENT_LOCK_MS = 2_500
 
 export function createAudit(deps: AuditDeps): Audit {
   const { appDb, clock, log } = deps
@@ -173,8 +176,16 @@ export function createAudit(deps: AuditDeps): Audit {
       outcomes.add(outcome)
     },
     event: async (tx, event) => {
-      const seal = hasFreeFields(event) ? await seals.current(event.tenantId) : null
-      await insertEvent(tx, pseudonyms, toEventRecord(event, seal, clock), event.tenantId)
+      try {
+        const seal = hasFreeFields(event) ? await seals.current(event.tenantId) : null
+        const before = await setLockTimeout(tx, EVENT_LOCK_MS)
+        await insertEvent(tx, pseudonyms, toEventRecord(event, seal, clock), event.tenantId)
+        await setLockTimeout(tx, before)
+      } catch (error) {
+        // A conflict is tried again by whoever holds the transaction; anything else is said as what it is.
+        if (error instanceof AppError || isConflict(error)) throw error
+        throw unavailable(error)
+      }
     },
     prepare,
     never: async (tx, event) => {
@@ -214,6 +225,13 @@ async function withDeadline<T>(work: Promise<T>, ms: number): Promise<T> {
   } finally {
     clearTimeout(timer)
   }
+}
+
+/** For what follows in this transaction. @returns what it was before */
+async function setLockTimeout(tx: AppTx, to: string | number): Promise<string> {
+  const [row] = await tx.$queryRaw<{ before: string }[]>`
+    SELECT current_setting('lock_timeout') AS before, set_config('lock_timeout', ${String(to)}, true) AS after`
+  return row?.before ?? '0'
 }
 
 /** @returns false when the outbox did not take the record; the transaction is then as it was before */

@@ -16,7 +16,8 @@ export async function withRetry<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-function isConflict(error: unknown): boolean {
+/** The transaction was given up by the database and may be tried again. */
+export function isConflict(error: unknown): boolean {
   return typeof error === 'object' && error !== null && 'code' in error && error.code === 'P2034' // write conflict or deadlock
 }
 
