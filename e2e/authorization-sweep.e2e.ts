@@ -88,6 +88,7 @@ const NEEDS_PROOF = {
 }
 /** Answers its owner that there is nothing to do, which is more than somebody else hears. */
 const NOTHING_TO_DO = {
+  'sign_in.unlink': 'the member is linked to nothing',
   'connection.restore': 'the account is connected; only one that its provider refused can be restored',
 }
 /** Kinds of ids in the dynamic segments and queries of pages, where the name alone does not say so. */

@@ -76,8 +76,12 @@ export interface SignInConfigs {
   /** Tries what is stored. */
   check(principal: MemberPrincipal): Promise<ConfigCheck>
   links(principal: MemberPrincipal): Promise<readonly LinkedMember[]>
-  /** Forgets who a member is at the issuer, and ends the sessions they have by it. */
-  unlink(principal: MemberPrincipal, identityId: string): Promise<void>
+  /**
+   * Forgets who a member is at the issuer, and ends the sessions they have by it.
+   *
+   * @throws AppError `resource.not_found` for no member, `resource.conflict` for one who is not linked
+   */
+  unlink(principal: MemberPrincipal, personId: string): Promise<void>
 }
 
 export interface SignInConfigsDeps {
@@ -294,14 +298,15 @@ export function createSignInConfigs(deps: SignInConfigsDeps): SignInConfigs {
       }))
     },
 
-    async unlink(principal, identityId) {
+    async unlink(principal, personId) {
       checkPermission(principal, 'sign_in.manage')
       const { tenantId } = principal
       await appDb.tenant(tenantId, async (tx) => {
-        const rows = await tx.$queryRaw<{ person_id: string }[]>`
-          DELETE FROM person_identity WHERE id = ${identityId} AND tenant_id = ${tenantId} RETURNING person_id`
-        const personId = rows[0]?.person_id
-        if (personId === undefined) throw notFound()
+        if ((await tx.membership.count({ where: { tenantId, personId } })) === 0) throw notFound()
+        const rows = await tx.$queryRaw<{ id: string }[]>`
+          DELETE FROM person_identity WHERE tenant_id = ${tenantId} AND person_id = ${personId} RETURNING id`
+        const identityId = rows[0]?.id
+        if (identityId === undefined) throw new AppError('resource.conflict', 'This member is not linked.')
         await tx.$executeRaw`
           UPDATE web_session SET status = 'ended', ended_at = now(), ended_reason = 'sign_in_unlinked'
            WHERE only_tenant_id = ${tenantId} AND person_id = ${personId} AND status <> 'ended'`

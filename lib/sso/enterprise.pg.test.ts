@@ -511,7 +511,11 @@ describe('a session that came through an issuer', () => {
       if (end === 'unlink') {
         const [link] = await configs.links(world.owner)
         expect(link?.personId).toBe(ticket.personId)
-        await configs.unlink(world.owner, link?.id ?? '')
+        const stranger = await workspace()
+        await expect(configs.unlink(stranger.owner, ticket.personId)).rejects.toMatchObject({
+          code: 'resource.not_found',
+        })
+        await configs.unlink(world.owner, link?.personId ?? '')
       }
       expect(await id.sessions.lookup(secret), end).toBeUndefined()
     }
@@ -620,7 +624,7 @@ describe('setting it up', () => {
     await configs.enforce(owner, false)
     await configs.save(owner, { issuer: issuer.issuer, clientId: issuer.clientId, joinRole: null })
     const [link] = await configs.links(owner)
-    await configs.unlink(owner, link?.id ?? '')
+    await configs.unlink(owner, link?.personId ?? '')
     await configs.remove(owner)
     await domains.remove(owner, world.domain)
     const changes = id.recorded.filter(

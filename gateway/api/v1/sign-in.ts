@@ -171,11 +171,11 @@ export function signInRoutes(deps: {
       ...write,
       id: 'sign_in.unlink',
       method: 'DELETE',
-      path: '/api/v1/sign-in/links/{linkId}',
+      path: '/api/v1/sign-in/links/{personId}',
       summary: 'Forgets who a member is at the issuer; they can link again.',
-      params: z.strictObject({ linkId: idParam('personIdentity') }),
+      params: z.strictObject({ personId: idParam('person') }),
       handle: async ({ principal, params }) => {
-        await configs.unlink(principal, params.linkId)
+        await configs.unlink(principal, params.personId)
         return undefined
       },
     }),

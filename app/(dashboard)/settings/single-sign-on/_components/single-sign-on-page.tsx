@@ -85,7 +85,7 @@ function parseState(body: unknown): SingleSignOnState {
         },
     domains: listOf(body, 'domains', parseDomain),
     links: listOf(body, 'links', (link) => ({
-      id: text(link, 'id'),
+      id: text(link, 'personId'),
       name: text(link, 'name'),
       email: text(link, 'email'),
       label: text(link, 'label'),
