@@ -156,7 +156,11 @@ function IssuerCard({ config, onSave }: { config: SsoConfig | undefined; onSave:
       clientSecret: textField(data, 'clientSecret'),
       joinRole: joinRole === 'none' ? null : joinRole,
     }
-    if (await save.run(input)) toast({ tone: 'success', title: 'Single sign-on is saved' })
+    if (!(await save.run(input))) return
+    // What was typed lies in no page any longer than it has to.
+    const typed = form.elements.namedItem('clientSecret')
+    if (typed instanceof HTMLInputElement) typed.value = ''
+    toast({ tone: 'success', title: 'Single sign-on is saved' })
   }
   const error = save.formError('issuer', 'clientId', 'clientSecret', 'joinRole')
   return (
