@@ -52,7 +52,7 @@ test.afterAll(async () => {
   await product.stop()
 })
 
-const button = (name: string | RegExp) => page.getByRole('button', { name })
+const button = (name: string) => page.getByRole('button', { name, exact: true })
 const heading = (name: string | RegExp) => page.getByRole('heading', { name })
 
 async function signOut(): Promise<void> {
@@ -80,7 +80,7 @@ test('a passkey is added in the account page, with recovery codes that are shown
   await expect(page).toHaveURL(`${product.url}/`)
   await openAccount()
   await button('Add a passkey').click()
-  await page.getByLabel('Name').fill('Work laptop')
+  await page.getByRole('dialog').getByLabel('Name').fill('Work laptop')
   await button('Go on').click()
   await expect(heading('Your recovery codes')).toBeVisible()
   recoveryCodes = await page.getByRole('list', { name: 'Recovery codes' }).getByRole('listitem').allInnerTexts()

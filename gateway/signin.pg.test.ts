@@ -4,14 +4,21 @@ import type { AddressInfo } from 'node:net'
 import NextAuth from 'next-auth'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+import type { Connections } from '@/lib/connections/connections'
 import { AppError } from '@/lib/errors'
 import { createAuthOptions } from '@/lib/identity/next-auth'
 import { requireRecent } from '@/lib/identity/step-up'
+import { newId } from '@/lib/ids'
 import { createLog } from '@/lib/log'
 import type { PersonPrincipal } from '@/lib/tenancy/principal'
+import { createAuthenticator } from '@/lib/testing/authenticator'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 import { createTestIdentity, PASSWORD, secretOf, type TestIdentity } from '@/lib/testing/identity'
 
+import { createApi } from './api/route'
+import { apiKeyRoutes } from './api/v1/api-keys'
+import { createConnectRoutes } from './connect'
+import { createOauthRoutes } from './oauth'
 import { createWebProxy } from './proxy'
 import { createGatewayServer, type GatewayServer } from './server'
 import { createSignInRoutes } from './signin'
@@ -22,6 +29,9 @@ let gateway: GatewayServer
 let web: http.Server
 let origin: string
 const counted: [string, string][] = []
+const UID = 'a-request-under-way'
+/** Who came back from a provider, as the flow was told. */
+const returned: unknown[] = []
 
 /** next-auth itself, with our options, behind the gateway as in the product; only the framework around it is missing. */
 function startWeb(): Promise<number> {
@@ -98,6 +108,47 @@ beforeAll(async () => {
         publicUrl: origin,
         noise: { count: (kind, source) => counted.push([kind, source]) > 0 },
       }),
+      createApi(
+        apiKeyRoutes(id),
+        {},
+        {
+          publicUrl: origin,
+          authenticate: (request) =>
+            id.authenticator.member({
+              cookie: request.raw.headers.cookie,
+              authorization: request.raw.headers.authorization,
+              network: request.network,
+              address: request.network,
+            }),
+          isReady: () => true,
+          onRefused: () => Promise.resolve(),
+        },
+      ),
+      createConnectRoutes({
+        publicUrl: origin,
+        cookies: id.cookies,
+        authenticator: id.authenticator,
+        connections: {
+          start: () => Promise.resolve({ location: 'https://provider.example/', attemptId: newId('connectAttempt') }),
+          callback: (_provider: string, _url: URL, visitor: Parameters<Connections['callback']>[2]) => {
+            returned.push(visitor.session?.personId)
+            return Promise.resolve({ kind: 'problem', problem: 'other_browser' })
+          },
+        },
+        providers: { list: () => [{ name: 'github' }] },
+        isReady: () => true,
+      } as unknown as Parameters<typeof createConnectRoutes>[0]), // who may begin is tried, not what begins
+      createOauthRoutes({
+        publicUrl: origin,
+        server: { provider: { createContext: () => ({ cookies: { get: () => UID } }), on: () => undefined } },
+        clients: {},
+        consents: {
+          describe: () => Promise.resolve({ kind: 'seen' }),
+          answer: () => Promise.resolve({ next: '/approved' }),
+        },
+        authenticator: id.authenticator,
+        isReady: () => true,
+      } as unknown as Parameters<typeof createOauthRoutes>[0]), // who may answer is tried, not what is asked
     ],
     web: createWebProxy({ publicUrl: origin, webOrigin: `http://127.0.0.1:${webPort}`, log }),
     readiness: () => Promise.resolve({ ready: true }),
@@ -304,6 +355,117 @@ describe('signing in through gateway and next-auth', () => {
     expect(await bytes('/signin/password', { email: 'ada@example.com', password: 'wrong' })).toBe(
       await bytes('/signin/password', { email: 'bob@example.com', password: 'wrong' }),
     )
+  })
+})
+
+describe('a sign-in whose second factor is not given', () => {
+  const consent = `/oauth/authorize/${UID}/consent`
+  /** Every way in that takes a person's session, and what it answers. */
+  async function entrances(visitor: ReturnType<typeof newVisitor>) {
+    const statuses = {
+      'reads the API': (await visitor.send('GET', '/api/v1/api-keys')).status,
+      'makes an API key': (await visitor.post('/api/v1/api-keys', { name: 'Key', role: 'member' })).status,
+      connects: (await visitor.post('/connect/github', {})).status,
+      'sees a consent': (await visitor.send('GET', consent)).status,
+      'gives a consent': (await visitor.post(consent, { decision: 'approve', proof: 'x' })).status,
+      'refuses a consent': (await visitor.post(consent, { decision: 'deny' })).status,
+      'proves itself again': (await visitor.post('/signin/step-up/methods', {})).status,
+      'is a session to next-auth': Object.keys((await visitor.session()).body as object).length,
+    }
+    returned.length = 0
+    await visitor.send('GET', '/connect/callback/github?code=x&state=y')
+    const cookie = visitor.jar.get('next-auth.session-token')
+    const pages = (await id.reader.find(cookie))?.personId
+    return { statuses, comesBackAs: returned[0], pages }
+  }
+
+  it('opens nothing at any entrance but the second step, and everything after it', async () => {
+    const { personId } = await id.person('grace@example.com')
+    const device = createAuthenticator(origin)
+    const credentials = { email: 'grace@example.com', password: PASSWORD }
+    const first = newVisitor()
+    await first.post('/signin/password', credentials)
+    await first.redeem()
+    const session = await id.sessions.lookup(first.jar.get('next-auth.session-token'))
+    if (session === undefined) throw new Error('nobody is signed in')
+    await id.signInMethods.addPasskey(
+      session,
+      'Phone',
+      device.create(await id.signInMethods.askToAddPasskey(session)),
+      '',
+    )
+
+    const visitor = newVisitor()
+    const half = await visitor.post('/signin/password', { ...credentials, next: '/connections' })
+    expect(half.body).toEqual({ next: '/login/second-factor?next=%2Fconnections' })
+    await visitor.redeem()
+    // next-auth takes a cookie away that is no session to it; whoever keeps a copy has nothing by that.
+    const kept = visitor.jar.get('next-auth.session-token') ?? ''
+    const before = await entrances(visitor)
+    expect(before).toEqual({
+      statuses: {
+        'reads the API': 401,
+        'makes an API key': 401,
+        connects: 401,
+        'sees a consent': 401,
+        'gives a consent': 401,
+        'refuses a consent': 401,
+        'proves itself again': 401,
+        'is a session to next-auth': 0,
+      },
+      comesBackAs: undefined,
+      pages: undefined,
+    })
+    visitor.jar.set('next-auth.session-token', kept)
+    expect((await visitor.post('/signin/second-factor/methods', {})).body).toEqual({
+      methods: ['passkey', 'recovery_code'],
+    })
+    const options = (await visitor.post('/signin/second-factor/passkey', {})).body as { challenge: string }
+    const whole = await visitor.post('/signin/second-factor', { passkey: device.get(options), next: '/connections' })
+    expect(whole.body).toEqual({ next: '/connections' })
+    await visitor.redeem()
+    expect(await entrances(visitor)).toEqual({
+      statuses: {
+        'reads the API': 200,
+        'makes an API key': 201,
+        connects: 200,
+        'sees a consent': 200,
+        'gives a consent': 200,
+        'refuses a consent': 200,
+        'proves itself again': 200,
+        'is a session to next-auth': 4,
+      },
+      comesBackAs: personId,
+      pages: personId,
+    })
+    expect(visitor.jar.get('next-auth.session-token')).not.toBe(kept)
+
+    // Signing out ends half a sign-in too.
+    const leaver = newVisitor()
+    await leaver.post('/signin/password', credentials)
+    await leaver.redeem()
+    const left = leaver.jar.get('next-auth.session-token')
+    expect(await id.sessions.lookupWaiting(left)).toBeDefined()
+    await leaver.post('/signin/sign-out', {})
+    expect(await id.sessions.lookupWaiting(left)).toBeUndefined()
+  })
+
+  it('asks for a fresh proof where access is given: a key, an account, an agent; and not to refuse one', async () => {
+    const visitor = newVisitor()
+    await visitor.post('/signin/password', { email: 'ada@example.com', password: PASSWORD })
+    await visitor.redeem()
+    const session = await id.sessions.lookup(visitor.jar.get('next-auth.session-token'))
+    await db.app.global.$executeRaw`
+      UPDATE web_session SET authenticated_at = now() - interval '5 minutes' WHERE id = ${session?.sessionId ?? ''}`
+    const stepUp = { error: { code: 'auth.step_up_required' } }
+    for (const [path, body] of [
+      ['/api/v1/api-keys', { name: 'Key', role: 'member' }],
+      ['/connect/github', {}],
+      [consent, { decision: 'approve', proof: 'x' }],
+    ] as const)
+      expect((await visitor.post(path, body)).body, path).toMatchObject(stepUp)
+    expect((await visitor.post(consent, { decision: 'deny' })).status).toBe(200)
+    expect((await visitor.send('GET', '/api/v1/api-keys')).status).toBe(200)
   })
 })
 

@@ -385,6 +385,7 @@ describe('passkeys', () => {
     await id.signInMethods.renamePasskey(person.session, person.passkey.id, 'Key ring')
     expect((await id.signInMethods.list(person.session)).passkeys.map((one) => one.name)).toEqual(['Key ring'])
 
+    await id.deliver()
     await db.adminQuery('app', 'DELETE FROM person_password WHERE person_id = $1', [person.personId])
     const remove = () => id.signInMethods.removePasskey(person.session, person.passkey.id, '')
     expect(await codeOf(remove())).toBe('resource.conflict')
@@ -398,5 +399,8 @@ describe('passkeys', () => {
       codeOf(id.signInMethods.removePasskey(person.session, passkey.id, '')),
     ])
     expect(both.sort()).toEqual(['ok', 'resource.conflict'])
+    // Of what changed, and of nothing that was refused, the person hears by mail.
+    const told = (await id.deliver()).filter(({ to }) => to === person.email).map(({ subject }) => subject)
+    expect(told.sort()).toEqual(['A passkey was added', 'A passkey was removed'])
   })
 })

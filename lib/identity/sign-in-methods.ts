@@ -14,11 +14,12 @@ import type { AuditAction } from '../audit/actions'
 import type { AppDb, AppTx } from '../db/app-db'
 import { enterTenant, tenantsOf } from '../db/enter-tenant'
 import { AppError, notFound } from '../errors'
-import { brand, type PersonId } from '../ids'
+import type { PersonId } from '../ids'
 import type { Secret } from '../secret'
 import type { RecordsEvents } from '../tenancy/events'
 import { parseDisplayName } from './display-name'
 import type { SignInLimits } from './limits'
+import { queueMail, type AnnounceMail } from './outgoing-mail'
 import type { Passkey, Passkeys } from './passkeys'
 import { wrongCode } from './proofs'
 import { recoveryCodesLeft, replaceRecoveryCodes } from './recovery-codes'
@@ -64,6 +65,25 @@ type MethodAction = Extract<
   | 'person.recovery_codes_made'
 >
 
+const UNASKED = 'If this was not you, set a new password, end your other sessions and remove what you do not know.'
+/** What the person is told by mail. */
+const NOTICES: Readonly<Record<MethodAction, { readonly title: string; readonly body: string }>> = {
+  'person.totp_added': {
+    title: 'An authenticator app was added',
+    body: `It now asks for a code after your password. ${UNASKED}`,
+  },
+  'person.totp_removed': {
+    title: 'Your authenticator app was removed',
+    body: `Its codes no longer sign you in. ${UNASKED}`,
+  },
+  'person.passkey_added': { title: 'A passkey was added', body: `It signs you in by itself. ${UNASKED}` },
+  'person.passkey_removed': { title: 'A passkey was removed', body: `It no longer signs you in. ${UNASKED}` },
+  'person.recovery_codes_made': {
+    title: 'New recovery codes were made',
+    body: `Those before no longer work. ${UNASKED}`,
+  },
+}
+
 export function createSignInMethods(deps: {
   readonly appDb: AppDb
   readonly sessions: WebSessions
@@ -71,12 +91,37 @@ export function createSignInMethods(deps: {
   readonly passkeys: Passkeys
   readonly limits: SignInLimits
   readonly events: RecordsEvents
+  readonly announceMail: AnnounceMail
 }): SignInMethods {
   const { appDb, sessions, totps, passkeys, limits, events } = deps
 
   /** One change at a time for a person: what is last is last among all of them. */
   async function lock(tx: AppTx, personId: PersonId): Promise<void> {
     await tx.$queryRaw`SELECT 1 AS locked FROM person WHERE id = ${personId} FOR UPDATE`
+  }
+
+  /**
+   * Makes the change, records it, and tells the person by mail: if it was not them, this is how they learn.
+   *
+   * @param work  what is done; `targetId` names what it was done to
+   */
+  async function change<T>(
+    session: WebSession,
+    action: MethodAction,
+    network: string,
+    work: (tx: AppTx) => Promise<{ readonly value: T; readonly targetId?: string }>,
+  ): Promise<T> {
+    const { personId } = session
+    const { value, mailId } = await appDb.transaction(async (tx) => {
+      await lock(tx, personId)
+      const done = await work(tx)
+      await record(tx, session, action, network, done.targetId)
+      const { email } = await tx.person.findUniqueOrThrow({ where: { id: personId }, select: { email: true } })
+      const data = { ...NOTICES[action], label: 'Look at your account', path: '/settings/account' }
+      return { value: done.value, mailId: await queueMail(tx, { kind: 'notice', email, personId, data }) }
+    })
+    await deps.announceMail(mailId)
+    return value
   }
 
   /** One record in each workspace of the person: what they do concerns every one that trusts them. */
@@ -137,12 +182,9 @@ export function createSignInMethods(deps: {
       await limits.count('code', who)
       const match = await totps.match(personId, code, 'waiting')
       if (match === undefined) throw wrongCode()
-      const codes = await appDb.transaction(async (tx) => {
-        await lock(tx, personId)
+      const codes = await change(session, 'person.totp_added', network, async (tx) => {
         if (!(await totps.confirm(tx, personId, match))) throw wrongCode()
-        const made = await added(tx, session)
-        await record(tx, session, 'person.totp_added', network)
-        return made
+        return { value: await added(tx, session) }
       })
       await limits.forgive('code', who)
       return codes
@@ -150,24 +192,21 @@ export function createSignInMethods(deps: {
 
     async removeTotp(session, network) {
       const { personId } = session
-      await appDb.transaction(async (tx) => {
-        await lock(tx, personId)
+      await change(session, 'person.totp_removed', network, async (tx) => {
         const removed = await tx.$executeRaw`DELETE FROM person_totp WHERE person_id = ${personId}`
         if (removed !== 1) throw notFound()
         await dropCodesWithLastFactor(tx, personId)
-        await record(tx, session, 'person.totp_removed', network)
+        return { value: undefined }
       })
     },
 
     async newRecoveryCodes(session, network) {
       const { personId } = session
-      return appDb.transaction(async (tx) => {
-        await lock(tx, personId)
+      return change(session, 'person.recovery_codes_made', network, async (tx) => {
         const rows = await tx.$queryRaw<{ has: boolean }[]>`SELECT has_second_factor(${personId}) AS has`
         if (rows[0]?.has !== true)
           throw new AppError('resource.conflict', 'Add a passkey or an authenticator app first.')
-        await record(tx, session, 'person.recovery_codes_made', network)
-        return replaceRecoveryCodes(tx, personId)
+        return { value: await replaceRecoveryCodes(tx, personId) }
       })
     },
 
@@ -180,12 +219,9 @@ export function createSignInMethods(deps: {
       const name = parseDisplayName(given, 'name')
       const { personId } = session
       const made = await passkeys.registered(personId, session.sessionId, response)
-      return appDb.transaction(async (tx) => {
-        await lock(tx, personId)
+      return change(session, 'person.passkey_added', network, async (tx) => {
         const passkey = await passkeys.add(tx, personId, name, made)
-        const codes = await added(tx, session)
-        await record(tx, session, 'person.passkey_added', network, passkey.id)
-        return { passkey, codes }
+        return { value: { passkey, codes: await added(tx, session) }, targetId: passkey.id }
       })
     },
 
@@ -198,8 +234,7 @@ export function createSignInMethods(deps: {
 
     async removePasskey(session, id, network) {
       const { personId } = session
-      await appDb.transaction(async (tx) => {
-        await lock(tx, personId)
+      await change(session, 'person.passkey_removed', network, async (tx) => {
         const removed = await tx.$executeRaw`
           DELETE FROM person_passkey WHERE id = ${id} AND person_id = ${personId}`
         if (removed !== 1) throw notFound()
@@ -212,7 +247,7 @@ export function createSignInMethods(deps: {
             'This is your last way to sign in. Set a password or add another passkey first.',
           )
         await dropCodesWithLastFactor(tx, personId)
-        await record(tx, session, 'person.passkey_removed', network, brand<'passkey'>(id))
+        return { value: undefined, targetId: id }
       })
     },
   }
