@@ -160,6 +160,8 @@ test('a workspace is made, closed by typing its name, and taken back', async () 
     .click()
   await owner.waitForURL(`${world.product.url}/`)
   await owner.goto(`${world.product.url}/settings/account`)
+  // The page is streamed: only what is all there is judged.
+  await expect(owner.getByRole('button', { name: 'Take back Short lived' })).toBeVisible()
   await expectNoBarrier(owner)
   await owner.getByRole('button', { name: 'Take back Short lived' }).click()
   await owner.waitForURL(`${world.product.url}/`)
