@@ -189,8 +189,7 @@ async function run(
   const query = route.query === undefined ? {} : validate(route.query, queryObject(request.url.searchParams))
   const body = route.body === undefined ? undefined : await readJson(request, route.body, route.maxBodyBytes)
   const result = await invoke(route, { principal, params: params?.data ?? {}, query, body })
-  if (route.stream !== undefined)
-    await sendLines(response, attachmentOf(route, result), request.signal)
+  if (route.stream !== undefined) await sendLines(response, attachmentOf(route, result), request.signal)
   else if (route.response === undefined) sendEmpty(response, 204)
   else sendJson(response, route.status ?? 200, result)
 }
