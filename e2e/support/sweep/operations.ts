@@ -39,6 +39,9 @@ export interface Request {
 /** Bodies that a schema cannot describe, because the document they hold has a parser of its own. */
 const UNDESCRIBED: Readonly<Record<string, unknown>> = { 'profile.apply': { version: 1, tools: { allow: [] } } }
 
+/** What is called an id and is given by somebody else: there is nothing of ours to find by it. */
+const ELSEWHERE = new Set(['sign_in.save.clientId'])
+
 const record = (value: unknown): Schema => (typeof value === 'object' && value !== null ? (value as Schema) : {}) // an object of JSON
 
 /** @returns the operations, and what the document leaves unsaid about them */
@@ -54,7 +57,8 @@ export function operationsOf(document: unknown): { operations: Operation[]; find
       const look = (where: Position['where'], name: string, schema: Schema, isId: boolean) => {
         const prefix = prefixOf(schema)
         if (prefix !== undefined) positions.push({ where, name, prefix })
-        else if (isId) findings.push(`${id}: ${where} parameter ${name} does not say which id it holds`)
+        else if (isId && !ELSEWHERE.has(`${id}.${name}`))
+          findings.push(`${id}: ${where} parameter ${name} does not say which id it holds`)
       }
       for (const parameter of parameters) {
         const [where, name] = [parameter['in'] === 'path' ? 'path' : 'query', String(parameter['name'])] as const
