@@ -99,7 +99,7 @@ describe('while the trail cannot be written', () => {
       try {
         await agents.disable(owner, home.agent.id)
         await sessions.revoke(owner, home.session.id)
-        await sessions.revokeAll(owner, { personId })
+        await sessions.revokeAll(owner, { agentId: home.other.id })
         await identity.apiKeys.revoke(owner, home.key.id)
         await identity.signIn.signOut(
           {
