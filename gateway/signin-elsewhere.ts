@@ -181,7 +181,7 @@ export function createSignInElsewhereRoutes(deps: SignInElsewhereDependencies): 
       if (pathname !== '/signin/sso' && provider === undefined) throw notFound()
       if (request.method === 'GET' || request.method === 'HEAD') {
         // Following a link starts nothing; the page asks.
-        sendSeeOther(response, `${publicUrl}/login${provider === undefined ? '/sso' : ''}`)
+        sendSeeOther(response, `${publicUrl}${provider === undefined ? '/login/sso' : '/login'}`)
         return
       }
       allow(request, response, 'POST')
