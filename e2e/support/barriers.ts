@@ -4,19 +4,22 @@
  *
  * @module
  */
-import type { Page } from '@playwright/test'
+import type { CDPSession, Page } from '@playwright/test'
 
-/** @returns one sentence for each barrier; none for a page without */
-export async function barriersOf(page: Page): Promise<string[]> {
-  const nameless = await namelessControls(page)
+/**
+ * @param own  a session of the page that is there already: the end of any session ends a page's virtual authenticators
+ * @returns one sentence for each barrier; none for a page without
+ */
+export async function barriersOf(page: Page, own?: CDPSession): Promise<string[]> {
+  const nameless = await namelessControls(page, own)
   return [...nameless, ...(await page.evaluate(findBarriers))]
 }
 
 const CONTROLS = new Set(['button', 'link', 'textbox', 'combobox', 'checkbox', 'radio', 'switch', 'tab', 'menuitem'])
 
 /** As the browser tells assistive technology: 4.1.2. */
-async function namelessControls(page: Page): Promise<string[]> {
-  const session = await page.context().newCDPSession(page)
+async function namelessControls(page: Page, own: CDPSession | undefined): Promise<string[]> {
+  const session = own ?? (await page.context().newCDPSession(page))
   try {
     const { nodes } = await session.send('Accessibility.getFullAXTree')
     return nodes
@@ -24,7 +27,7 @@ async function namelessControls(page: Page): Promise<string[]> {
       .filter((node) => String(node.name?.value ?? '').trim() === '')
       .map((node) => `a ${String(node.role?.value)} has no name`)
   } finally {
-    await session.detach()
+    if (own === undefined) await session.detach()
   }
 }
 
