@@ -91,8 +91,9 @@ describe('the first page of a long trail', () => {
     expect([sum(rare), rare.countedFrom]).toEqual([6, null])
     expect(rare.buckets.length).toBeLessThanOrEqual(60)
     const all = await chart({ from: new Date(now.getTime() - 91 * 86_400_000) })
-    expect(sum(all)).toBeGreaterThan(50_000)
-    expect(sum(all)).toBeLessThanOrEqual(50_001)
+    // What is recorded while this asks may be later than the last bucket.
+    expect(sum(all)).toBeGreaterThan(49_990)
+    expect(sum(all)).toBeLessThanOrEqual(50_000)
     expect(Date.parse(all.countedFrom ?? '')).toBeLessThan(now.getTime())
     const week = await chart({})
     expect(sum(week)).toBeLessThan(6_000)

@@ -280,7 +280,7 @@ export interface ActivityBucket {
 export interface ActivityChart {
   readonly stepMs: number
   readonly buckets: readonly ActivityBucket[]
-  /** Set when there was more than is counted at once: nothing before this instant is in the counts. */
+  /** Set when as much was there as is counted at once: nothing before this instant is in the counts. */
   readonly countedFrom: string | null
 }
 
@@ -315,7 +315,7 @@ export async function chartRecords(
   }))
   const pseudonym = await pseudonymOf(tx, filter)
   if (pseudonym === null) return { stepMs, buckets: empty, countedFrom: null }
-  const places = placesOf({ ...filter, from, to }, pseudonym, null, MAX_COUNTED + 1)
+  const places = placesOf({ ...filter, from, to }, pseudonym, null, MAX_COUNTED)
   const rows = await tx.$queryRaw<{ bucket: number; what: string; count: number; oldest: Date }[]>`
     WITH page AS MATERIALIZED (${places})
     SELECT floor((extract(epoch FROM page.place_at) * 1000 - ${first}::double precision) / ${stepMs}::double precision)::int AS bucket,
@@ -333,7 +333,7 @@ export async function chartRecords(
     else if (row.what === 'approval_required') bucket.approval += row.count
     else bucket.event += row.count
   }
-  return { stepMs, buckets: empty, countedFrom: total > MAX_COUNTED ? new Date(oldest).toISOString() : null }
+  return { stepMs, buckets: empty, countedFrom: total >= MAX_COUNTED ? new Date(oldest).toISOString() : null }
 }
 
 /** Row security already keeps a foreign cursor from showing anything; that it is refused shows a mix-up early. */
