@@ -131,13 +131,9 @@ export function createAttempts(deps: {
     },
 
     async renew({ tenantId, connectionId, id, generation }, leaseMs) {
-      const count = await vaultDb.tenant(
-        tenantId,
-        (tx) => tx.$executeRaw`
-          UPDATE credential SET lease_until = clock_timestamp() + ${leaseMs} * interval '1 millisecond'
-           WHERE tenant_id = ${tenantId} AND connection_id = ${connectionId} AND generation = ${generation} AND attempt_id = ${id}`,
-      )
-      return count === 1
+      const [row] = await vaultDb.global.$queryRaw<{ renewed: boolean }[]>`
+        SELECT renew_lease(${tenantId}, ${connectionId}, ${generation}::integer, ${id}, ${leaseMs}::integer) AS renewed`
+      return row?.renewed === true
     },
 
     async countUnknown({ tenantId, connectionId, id, generation }, unknownOutcomes, leaseMs) {
