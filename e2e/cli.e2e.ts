@@ -299,7 +299,7 @@ test('doctor finds nothing at the running product, and names a database that can
 })
 
 test('secrets are printed by create and issue alone', () => {
-  expect(secrets).toHaveLength(3)
+  expect(secrets).toHaveLength(4)
   for (const secret of secrets) expect(printed).not.toContain(secret.slice(4))
-  expect(printed).not.toMatch(/pc[skwf]_[A-Za-z0-9_-]{20}/)
+  expect(printed).not.toMatch(/pc[skwfi]_[A-Za-z0-9_-]{20}/)
 })
