@@ -308,6 +308,8 @@ export function sweepOrigins(operations: readonly Operation[], person: Actor, re
   )
 }
 
+const depth = ({ path }: Operation) => path.split('/').length
+
 /** The other half of the proof: for whom they belong to, the same ids work. Reading first, ending last. */
 export async function sweepOwn(
   operations: readonly Operation[],
@@ -322,7 +324,8 @@ export async function sweepOwn(
     .flatMap((operation) =>
       operation.positions.map((position): readonly [Operation, Position] => [operation, position]),
     )
-    .sort(([a], [b]) => order.indexOf(a.method) - order.indexOf(b.method))
+    // A part before the whole that it goes with.
+    .sort(([a], [b]) => order.indexOf(a.method) - order.indexOf(b.method) || depth(b) - depth(a))
   const done = new Set<string>()
   for (const [operation, position] of cases) {
     if (position.where !== 'query' && done.has(operation.id)) continue
