@@ -1,8 +1,6 @@
 -- What the authorization server does for every token, for all that ask at the same moment: one round trip and one commit.
 -- The callers' order does not matter: each item is judged as if it came alone, after those before it.
 
-DROP FUNCTION keep_oauth_token(text, bytea, jsonb, bytea, bytea, float8, float8, boolean, float8);
-
 -- Keeps tokens: {model, id, payload, grant, parent, client, seconds, sessionSeconds, isExact}, hashes in hex.
 -- The session of a token is its grant's, or its client's. A grant that is gone leaves a token without a session, which no
 -- look-up finds. With sessionSeconds the session then lasts so long from now: longer than before unless isExact, never
