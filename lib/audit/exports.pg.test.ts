@@ -9,6 +9,7 @@ import { createLog } from '@/lib/log'
 import type { Role } from '@/lib/tenancy/principal'
 import { createAuditWorld, createTestAudit, type AuditWorld } from '@/lib/testing/audit'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
+import { personPrincipal } from '@/lib/testing/principal'
 
 import { createExportMaker, createExports, EXPORT_LIMITS, type Exports } from './exports'
 import type { ExportFormat } from './format'
@@ -45,15 +46,7 @@ afterAll(async () => {
 })
 
 const as = (role: Role = 'owner', of = world, authenticatedAt = new Date()) =>
-  ({
-    kind: 'person',
-    tenantId: of.tenantId,
-    personId: of.personId,
-    role,
-    webSessionId: newId('webSession'),
-    authenticatedAt,
-    network: '203.0.113.1',
-  }) as const
+  personPrincipal(of, role, { authenticatedAt, network: '203.0.113.1' })
 const makerOf = (options: Partial<Parameters<typeof createExportMaker>[0]> = {}) =>
   createExportMaker({ appDb: db.app, audit, folder, log, ...options })
 const fill = (count: number) =>

@@ -9,13 +9,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { systemClock } from '@/lib/clock'
 import { createEgress, type Egress } from '@/lib/egress/egress'
 import { createTcpEgress } from '@/lib/egress/tcp'
-import { newId } from '@/lib/ids'
 import { createLog } from '@/lib/log'
 import { newSigningSecret, signWebhook } from '@/lib/notifications/webhook-signature'
 import { Secret } from '@/lib/secret'
 import type { Role } from '@/lib/tenancy/principal'
 import { createAuditWorld, createTestAudit, type AuditWorld } from '@/lib/testing/audit'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
+import { personPrincipal } from '@/lib/testing/principal'
 
 import { createTargetSender, type StreamTarget } from './stream-target'
 import { createStreams, createStreamSender, MAX_STREAMS, type Streams, type StreamSender } from './streams'
@@ -83,15 +83,7 @@ afterAll(async () => {
 })
 
 const as = (role: Role = 'owner', authenticatedAt = new Date(), of = world) =>
-  ({
-    kind: 'person',
-    tenantId: of.tenantId,
-    personId: of.personId,
-    role,
-    webSessionId: newId('webSession'),
-    authenticatedAt,
-    network: '203.0.113.1',
-  }) as const
+  personPrincipal(of, role, { authenticatedAt, network: '203.0.113.1' })
 const webhook = (path = '/in'): StreamTarget => ({ kind: 'webhook', url: `${origin}${path}` })
 const syslog = (): StreamTarget => ({ kind: 'syslog', host: '127.0.0.1', port: syslogPort, isTls: false })
 const s3 = (): StreamTarget => ({

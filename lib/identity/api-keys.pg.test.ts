@@ -1,13 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { AppError } from '@/lib/errors'
 import { createLeakedKeys, LEAK_RATES } from '@/lib/identity/leaked-keys'
-import { newId, type PersonId, type TenantId } from '@/lib/ids'
 import { checkPermission } from '@/lib/tenancy/permission'
 import type { ApiKeyPrincipal, PersonPrincipal, Role } from '@/lib/tenancy/principal'
 import { QUOTAS } from '@/lib/tenancy/quotas'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 import { createTestIdentity, newBrowser, type TestIdentity } from '@/lib/testing/identity'
+import { codeOf, personPrincipal } from '@/lib/testing/principal'
 
 let db: TestDatabases
 let id: TestIdentity
@@ -22,25 +21,11 @@ afterAll(async () => {
   await db.close()
 })
 
-const codeOf = (work: Promise<unknown>) =>
-  work.then(
-    () => 'no error',
-    (error: unknown) => (error instanceof AppError ? error.code : String(error)),
-  )
-
 /** A person, principal in a workspace of their own. */
 async function owner(): Promise<PersonPrincipal> {
   people += 1
-  return principal(await id.person(`keys-${people}@example.com`), 'owner')
+  return personPrincipal(await id.person(`keys-${people}@example.com`), 'owner')
 }
-const principal = (of: { personId: PersonId; tenantId: TenantId }, role: Role): PersonPrincipal => ({
-  kind: 'person',
-  ...of,
-  role,
-  webSessionId: newId('webSession'),
-  authenticatedAt: new Date(),
-  network: '192.0.2.1',
-})
 const bearer = (key: string, address = '192.0.2.1') => ({
   cookie: undefined,
   authorization: `Bearer ${key}`,
@@ -147,7 +132,7 @@ describe('a key that leaked', () => {
     await db.app.tenant(ada.tenantId, (tx) =>
       tx.membership.create({ data: { tenantId: ada.tenantId, personId: bob.personId, role: 'member' } }),
     )
-    const { key, secret } = await id.apiKeys.create(principal({ ...bob, tenantId: ada.tenantId }, 'member'), {
+    const { key, secret } = await id.apiKeys.create(personPrincipal({ ...bob, tenantId: ada.tenantId }, 'member'), {
       name: 'laptop',
       role: 'member',
       days: 1,

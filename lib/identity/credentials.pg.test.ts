@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { AppError } from '@/lib/errors'
 import { createAuthOptions, isUsedAction } from '@/lib/identity/next-auth'
 import { brand, newId, type TenantId, type PersonId } from '@/lib/ids'
 import type { PersonPrincipal } from '@/lib/tenancy/principal'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
+import { codeOf } from '@/lib/testing/principal'
 import {
   createTestIdentity,
   newBrowser,
@@ -27,11 +27,6 @@ afterAll(async () => {
 })
 
 const NEW_PASSWORD = 'a quite different sentence'
-const codeOf = (work: Promise<unknown>) =>
-  work.then(
-    () => 'no error',
-    (error: unknown) => (error instanceof AppError ? error.code : String(error)),
-  )
 
 async function signedIn(email: string, password = PASSWORD, browser: TestBrowser = newBrowser()) {
   const secret = await id.activate(await id.signIn.withPassword(email, password, browser), browser)

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { AppError } from '@/lib/errors'
-import { newId, type PersonId, type TenantId } from '@/lib/ids'
+import type { PersonId, TenantId } from '@/lib/ids'
 import type { PersonPrincipal, Role } from '@/lib/tenancy/principal'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 import { createTestIdentity, newBrowser, PASSWORD, secretOf, type TestIdentity } from '@/lib/testing/identity'
+import { codeOf as outcomeOf, personPrincipal } from '@/lib/testing/principal'
 
 let db: TestDatabases
 let id: TestIdentity
@@ -19,20 +19,9 @@ afterAll(async () => {
   await db.close()
 })
 
-const codeOf = (work: Promise<unknown>) =>
-  work.then(
-    () => 'done',
-    (error: unknown) => (error instanceof AppError ? error.code : String(error)),
-  )
-const as = (tenantId: TenantId, personId: PersonId, role: Role): PersonPrincipal => ({
-  kind: 'person',
-  tenantId,
-  personId,
-  role,
-  webSessionId: newId('webSession'),
-  authenticatedAt: new Date(),
-  network: newBrowser().network,
-})
+const codeOf = (work: Promise<unknown>) => outcomeOf(work, 'done')
+const as = (tenantId: TenantId, personId: PersonId, role: Role) =>
+  personPrincipal({ tenantId, personId }, role, { network: newBrowser().network })
 
 async function owner(): Promise<PersonPrincipal> {
   count += 1

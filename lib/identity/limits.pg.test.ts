@@ -2,10 +2,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { canonicalNetwork } from '@/gateway/client-address'
 import { createRateLimitStore } from '@/lib/db/rate-limit-store'
-import { AppError } from '@/lib/errors'
+import type { AppError } from '@/lib/errors'
 import { createSignInLimits, SIGN_IN_RATES } from '@/lib/identity/limits'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 import { createTestIdentity, newBrowser, PASSWORD, type TestIdentity } from '@/lib/testing/identity'
+import { codeOf as outcomeOf } from '@/lib/testing/principal'
 
 let db: TestDatabases
 let id: TestIdentity
@@ -20,11 +21,7 @@ afterAll(async () => {
 })
 
 const stranger = () => Promise.resolve(false)
-const codeOf = (work: Promise<unknown>) =>
-  work.then(
-    () => 'allowed',
-    (error: unknown) => (error instanceof AppError ? error.code : String(error)),
-  )
+const codeOf = (work: Promise<unknown>) => outcomeOf(work, 'allowed')
 /** How many of n attempts at once are let through. */
 async function allowed(n: number, attempt: (index: number) => Promise<unknown>): Promise<number> {
   const codes = await Promise.all(Array.from({ length: n }, (_, index) => codeOf(attempt(index))))

@@ -8,6 +8,7 @@ import { hashSecret } from '@/lib/ids'
 import { createSignIn } from '@/lib/identity/sign-in'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 import { createTestIdentity, newBrowser, PASSWORD, secretOf, type TestIdentity } from '@/lib/testing/identity'
+import { codeOf } from '@/lib/testing/principal'
 
 let db: TestDatabases
 let id: TestIdentity
@@ -31,12 +32,6 @@ async function race<T>(n: number, work: (index: number) => Promise<T>): Promise<
     ),
   }
 }
-
-const codeOf = (work: Promise<unknown>) =>
-  work.then(
-    () => 'no error',
-    (error: unknown) => (error instanceof AppError ? error.code : String(error)),
-  )
 
 describe('the first sign-up link', () => {
   const input = { workspaceName: 'Engines', name: 'Ada', email: 'first@example.com', password: PASSWORD }

@@ -9,6 +9,7 @@ import { createIssuers } from '@/lib/providers/issuer'
 import type { PersonPrincipal, Role } from '@/lib/tenancy/principal'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 import { createTestIdentity, newBrowser, PASSWORD, type TestBrowser, type TestIdentity } from '@/lib/testing/identity'
+import { personPrincipal } from '@/lib/testing/principal'
 import { startTestIssuer, type TestIssuer } from '@/lib/testing/issuer'
 
 import { createSignInConfigs, redirectUriOf, type SignInConfig, type SignInConfigs } from './config'
@@ -107,17 +108,8 @@ async function workspace(at: TestIssuer = issuer, joinRole: 'member' | null = 'm
   return { tenantId, owner, config, domain, slug }
 }
 
-function principal(personId: PersonId, tenantId: TenantId, role: Role): PersonPrincipal {
-  return {
-    kind: 'person',
-    personId,
-    tenantId,
-    role,
-    webSessionId: 'ses_00000000000000000000000000' as PersonPrincipal['webSessionId'], // none is looked up
-    authenticatedAt: new Date(),
-    network: newBrowser().network,
-  }
-}
+const principal = (personId: PersonId, tenantId: TenantId, role: Role) =>
+  personPrincipal({ tenantId, personId }, role, { network: newBrowser().network })
 
 async function prove(owner: PersonPrincipal, domain: string): Promise<void> {
   const added = await domains.add(owner, domain)

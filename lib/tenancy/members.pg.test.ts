@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { createAppDb, type AppDb } from '@/lib/db/app-db'
-import { AppError } from '@/lib/errors'
 import { newId, type PersonId, type TenantId } from '@/lib/ids'
 import { createMembers } from '@/lib/tenancy/members'
-import type { PersonPrincipal, Role } from '@/lib/tenancy/principal'
+import type { Role } from '@/lib/tenancy/principal'
 import { QUOTAS } from '@/lib/tenancy/quotas'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 import { createTestIdentity, type TestIdentity } from '@/lib/testing/identity'
+import { codeOf as outcomeOf, personPrincipal } from '@/lib/testing/principal'
 
 let db: TestDatabases
 let id: TestIdentity
@@ -26,20 +26,8 @@ afterAll(async () => {
   await db.close()
 })
 
-const codeOf = (work: Promise<unknown>) =>
-  work.then(
-    () => 'done',
-    (error: unknown) => (error instanceof AppError ? error.code : String(error)),
-  )
-const as = (tenantId: TenantId, personId: PersonId, role: Role): PersonPrincipal => ({
-  kind: 'person',
-  tenantId,
-  personId,
-  role,
-  webSessionId: newId('webSession'),
-  authenticatedAt: new Date(),
-  network: '192.0.2.1',
-})
+const codeOf = (work: Promise<unknown>) => outcomeOf(work, 'done')
+const as = (tenantId: TenantId, personId: PersonId, role: Role) => personPrincipal({ tenantId, personId }, role)
 
 /** A workspace with people of these roles; the first is its maker. */
 async function workspace(...roles: readonly Role[]) {

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { AppError } from '@/lib/errors'
-import { newId, type PersonId, type TenantId } from '@/lib/ids'
-import type { PersonPrincipal, Role } from '@/lib/tenancy/principal'
+import type { PersonId, TenantId } from '@/lib/ids'
+import type { Role } from '@/lib/tenancy/principal'
 import { MAX_OWN_WORKSPACES } from '@/lib/tenancy/quotas'
 import { GRACE_DAYS } from '@/lib/tenancy/workspaces'
 import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 import { createTestIdentity, newBrowser, PASSWORD, type TestIdentity } from '@/lib/testing/identity'
+import { codeOf as outcomeOf, personPrincipal } from '@/lib/testing/principal'
 
 let db: TestDatabases
 let id: TestIdentity
@@ -21,20 +21,8 @@ afterAll(async () => {
   await db.close()
 })
 
-const codeOf = (work: Promise<unknown>) =>
-  work.then(
-    () => 'done',
-    (error: unknown) => (error instanceof AppError ? error.code : String(error)),
-  )
-const as = (tenantId: TenantId, personId: PersonId, role: Role): PersonPrincipal => ({
-  kind: 'person',
-  tenantId,
-  personId,
-  role,
-  webSessionId: newId('webSession'),
-  authenticatedAt: new Date(),
-  network: '192.0.2.1',
-})
+const codeOf = (work: Promise<unknown>) => outcomeOf(work, 'done')
+const as = (tenantId: TenantId, personId: PersonId, role: Role) => personPrincipal({ tenantId, personId }, role)
 
 /** Somebody signed in, owner of the workspace “Analytical”. */
 async function owner() {
