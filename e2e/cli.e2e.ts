@@ -30,7 +30,7 @@ const environment = (where: Where): Record<string, string> =>
 
 async function run(where: Where, args: readonly string[], input?: string): Promise<CommandResult> {
   const result = await portcullis(args, environment(where), input)
-  if (!['create', 'issue'].includes(args[1] ?? '')) printed += result.stdout
+  if (!['create', 'invite', 'issue'].includes(args[1] ?? '')) printed += result.stdout
   printed += result.stderr
   return result
 }
@@ -298,7 +298,7 @@ test('doctor finds nothing at the running product, and names a database that can
   expect(sick.stdout + sick.stderr + other.stderr).not.toMatch(/hunter2-canary|prisma|\n\s+at /i)
 })
 
-test('secrets are printed by create and issue alone', () => {
+test('secrets are printed by create, invite and issue alone', () => {
   expect(secrets).toHaveLength(4)
   for (const secret of secrets) expect(printed).not.toContain(secret.slice(4))
   expect(printed).not.toMatch(/pc[skwfi]_[A-Za-z0-9_-]{20}/)

@@ -11,6 +11,7 @@ import type { CDPSession, Page } from '@playwright/test'
  * @returns one sentence for each barrier; none for a page without
  */
 export async function barriersOf(page: Page, own?: CDPSession): Promise<string[]> {
+  await page.waitForFunction(isAllThere)
   const nameless = await namelessControls(page, own)
   return [...nameless, ...(await page.evaluate(findBarriers))]
 }
@@ -30,6 +31,9 @@ async function namelessControls(page: Page, own: CDPSession | undefined): Promis
     if (own === undefined) await session.detach()
   }
 }
+
+/** What React has streamed and not put in its place yet is there twice for a moment. Runs in the page. */
+const isAllThere = () => document.querySelector('[hidden][id^="S:"],template[id^="B:"]') === null
 
 /** Runs in the page: it may use nothing from outside itself. */
 function findBarriers(): string[] {
