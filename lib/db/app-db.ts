@@ -43,13 +43,24 @@ export interface AppDb {
   transaction<T>(work: (tx: AppTx) => Promise<T>): Promise<T>
   /** Single statements on the global tables and on the resolver's functions. */
   readonly global: GlobalDb
+  /**
+   * One statement of the busiest paths, on a connection of the same pool: parsed and planned once for each connection.
+   * A timestamp is a Date, `bytea` a Buffer, `jsonb` what it says, `bigint` a string.
+   */
+  prepared<R extends object>(statement: PreparedStatement, values: readonly unknown[]): Promise<R[]>
   close(): Promise<void>
+}
+
+/** Few, and none of them made at run time: a connection remembers each by its name. Must name its columns. */
+export interface PreparedStatement {
+  readonly name: string
+  readonly text: string
 }
 
 /**
  * @param role  whose rights the pool has, whatever account the URL logs in as: an operator may give an administrator's
  *   URL, and row-level security must hold all the same
- * @param max  connections of the pool; a caller that finds none free within 4 s fails
+ * @param max  connections of the pool; a caller that finds none free in time fails
  */
 export function createAppDb(
   url: string,
@@ -58,8 +69,9 @@ export function createAppDb(
     max = 10,
   }: { readonly role?: 'portcullis_app' | 'portcullis_web'; readonly max?: number } = {},
 ): AppDb {
+  const pool = createRolePool(url, role, max)
   const prisma = new PrismaClient({
-    adapter: new PrismaPg(createRolePool(url, role, max), { disposeExternalPool: true }),
+    adapter: new PrismaPg(pool, { disposeExternalPool: true }),
     errorFormat: 'minimal',
   })
   const scoped: AppDb['scoped'] = (scope, work) =>
@@ -74,6 +86,8 @@ export function createAppDb(
     scoped,
     transaction: (work) => withRetry(() => prisma.$transaction(work, TRANSACTION)),
     global: prisma,
+    prepared: async <R extends object>(statement: PreparedStatement, values: readonly unknown[]) =>
+      (await pool.query<R>({ ...statement, values: [...values] })).rows,
     close: () => prisma.$disconnect(),
   }
 }

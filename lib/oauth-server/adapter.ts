@@ -8,10 +8,10 @@
  *
  * *Spending a code* is one conditional UPDATE; whoever loses it, at once or later, ends the session of the code.
  *
- * *Spending a refresh token* is one conditional UPDATE too, of its grant. The grant remembers the token spent last (its
- * head). A child of the head may be spent and becomes the head: its siblings are then children of nothing. The head
- * itself may be spent again for a minute, three times: clients do race and answers do get lost. Anything else is a
- * replay and ends the session.
+ * *Spending a refresh token* is one conditional UPDATE too, of its grant, in the commit that keeps its successors: both
+ * happen or neither. The grant remembers the token spent last (its head). A child of the head may be spent and becomes
+ * the head: its siblings are then children of nothing. The head itself may be spent again for a minute, three times:
+ * clients do race and answers do get lost. Anything else is a replay and ends the session.
  *
  * @see RFC 6749 §4.1.2 and §10.4, RFC 9700 §4.14
  * @module
@@ -35,6 +35,15 @@ const PRESENTABLE = new Set(['jti', 'returnTo'])
 /** By which a client shows that it is in use. */
 const USES = new Set(['AccessToken', 'ClientCredentials'])
 const TOKENS = new Set(['AccessToken', 'RefreshToken', 'AuthorizationCode', 'ClientCredentials'])
+
+const KEEP = { name: 'keep_oauth_tokens', text: 'SELECT keep_oauth_tokens($1::jsonb, $2)' }
+const ROTATE = { name: 'rotate_oauth_tokens', text: 'SELECT rotate_oauth_tokens($1::jsonb, $2, $3, $4) AS spent' }
+const LOOK = {
+  name: 'find_oauth_artifacts',
+  text: `SELECT place, payload, consumed_at, live_session_id, client_digest, grant_hash, grant_payload,
+                access_minutes, session_idle_days, session_absolute_days
+           FROM find_oauth_artifacts($1::text[], $2::bytea[])`,
+}
 
 export interface AdapterDependencies {
   readonly appDb: AppDb
@@ -64,31 +73,20 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
   const successors = new WeakMap<object, KeptToken>()
 
   // Many clients ask at once and each request takes several steps: a step is one statement for all who take it together.
-  const keep = together<readonly KeptToken[], undefined>(async (tokens) => {
-    await global.$executeRaw`
-      SELECT keep_oauth_tokens(${withoutPresentable(tokens.flat())}::jsonb, ${LONGEST.absoluteSeconds}::float8)`
+  const keep = together<KeptToken, undefined>(async (tokens) => {
+    await appDb.prepared(KEEP, [withoutPresentable(tokens), LONGEST.absoluteSeconds])
     return tokens.map(() => undefined)
   })
-  const spend = together<string, boolean>(async (hashes) => {
-    // In one order for all gateways, so that two batches do not wait for each other.
-    const rows = await global.$queryRaw<{ hash: string; is_spent: boolean }[]>`
-      SELECT hash, is_spent FROM spend_refresh_tokens(${[...hashes].sort()}::text[], ${GRACE_SECONDS}::float8, ${GRACE_USES}::integer)`
-    // One that was presented twice is judged twice: whoever asked first has the first verdict.
-    return hashes.map((hash) => {
-      const at = rows.findIndex((row) => row.hash === hash)
-      return rows.splice(at, 1)[0]?.is_spent === true
-    })
+  const rotate = together<Rotation, boolean>(async (rotations) => {
+    const values = [withoutPresentable(rotations), LONGEST.absoluteSeconds, GRACE_SECONDS, GRACE_USES]
+    const [row] = await appDb.prepared<{ spent: number[] }>(ROTATE, values)
+    const spent = new Set(row?.spent)
+    return rotations.map((_, index) => spent.has(index + 1))
   })
-  const look = together<{ readonly model: string; readonly hash: string }, ArtifactRow | undefined>(async (asked) => {
-    const rows = await global.$queryRaw<(ArtifactRow & { readonly n: bigint })[]>`
-      SELECT q.n, a.payload, a.consumed_at, l.session_id AS live_session_id, l.client_digest,
-             g.id_hash AS grant_hash, g.payload AS grant_payload, f.*
-        FROM unnest(${asked.map(({ model }) => model)}::text[], ${asked.map(({ hash }) => hash)}::text[]) WITH ORDINALITY AS q (model, hash, n)
-        JOIN oauth_artifact a ON a.model = q.model AND a.id_hash = decode(q.hash, 'hex') AND a.expires_at > now()
-        LEFT JOIN LATERAL live_agent_session(a.tenant_id, a.agent_session_id) l ON true
-        LEFT JOIN oauth_artifact g ON a.model = 'RefreshToken' AND g.model = 'Grant' AND g.id_hash = a.grant_hash AND g.expires_at > now()
-        LEFT JOIN LATERAL oauth_lifetimes(g.tenant_id) f ON true`
-    const found = new Map(rows.map((row) => [Number(row.n), row]))
+  const look = together<{ readonly model: string; readonly hash: Buffer }, ArtifactRow | undefined>(async (asked) => {
+    const values = [asked.map(({ model }) => model), asked.map(({ hash }) => hash)]
+    const rows = await appDb.prepared<ArtifactRow & { readonly place: number }>(LOOK, values)
+    const found = new Map(rows.map((row) => [row.place, row]))
     return asked.map((_, index) => found.get(index + 1))
   })
 
@@ -116,13 +114,14 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
       isExact: model === 'RefreshToken',
     }
     const request = Provider.ctx
-    // Its access token is issued next, in the same answer: both are kept in one commit, or neither is.
+    // Its access token is issued next, in the same answer.
     if (rotated !== undefined && request !== undefined) {
       successors.set(request, token)
       return
     }
     const successor = model === 'AccessToken' && request !== undefined ? successors.get(request) : undefined
-    await keep(successor === undefined ? [token] : [successor, token])
+    if (successor?.parent == null) await keep(token)
+    else await refresh({ spends: successor.parent, grant: successor.grant, tokens: [successor, token] })
     if (USES.has(model) && payload.clientId !== undefined) await clients.noteUse(payload.clientId)
   }
 
@@ -134,7 +133,7 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
 
   async function find(model: string, id: string): Promise<AdapterPayload | undefined> {
     if (model === 'Grant') return findGrant(id)
-    const row = await look({ model, hash: hex(id) })
+    const row = await look({ model, hash: hashSecret(id) })
     if (row === undefined) return undefined
     if (TOKENS.has(model)) {
       if (row.live_session_id === null) return undefined
@@ -189,9 +188,9 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
     throw new errors.InvalidGrant('authorization code already consumed')
   }
 
-  async function spendRefreshToken(id: string): Promise<void> {
-    if (await spend(hex(id))) return
-    await endFamilyOf('RefreshToken', hashSecret(id), 'refresh_token_replayed')
+  async function refresh(rotation: Rotation): Promise<void> {
+    if (await rotate(rotation)) return
+    await endFamilyOf('RefreshToken', Buffer.from(rotation.spends, 'hex'), 'refresh_token_replayed')
     throw new errors.InvalidGrant('refresh token already used')
   }
 
@@ -231,7 +230,8 @@ export function createAdapterFactory(deps: AdapterDependencies): ((model: string
       ...NOTHING,
       upsert: (id, payload, ttl) => upsert(model, id, payload, ttl ?? 0),
       find: (id) => find(model, id),
-      consume: (id) => (model === 'AuthorizationCode' ? spendCode(id) : spendRefreshToken(id)),
+      // A refresh token is spent with the commit that keeps its successors.
+      consume: (id) => (model === 'AuthorizationCode' ? spendCode(id) : Promise.resolve()),
       async destroy(id) {
         const idHash = hashSecret(id)
         const gone = await global.$executeRaw`DELETE FROM oauth_artifact WHERE model = ${model} AND id_hash = ${idHash}`
@@ -273,6 +273,13 @@ interface KeptToken {
   readonly seconds: number
   readonly sessionSeconds: number | null
   readonly isExact: boolean
+}
+
+/** One of what `rotate_oauth_tokens` takes: the token that is spent, and those it is exchanged for. */
+interface Rotation {
+  readonly spends: string
+  readonly grant: string | null
+  readonly tokens: readonly KeptToken[]
 }
 
 const hex = (id: string) => hashSecret(id).toString('hex')
@@ -317,7 +324,7 @@ function reasonNow(): string {
 
 /** The library's type wants mutable lists; it copies what it keeps. */
 function clientPayload(client: Awaited<ReturnType<OauthClients['find']>>): AdapterPayload | undefined {
-  return client === undefined ? undefined : (structuredClone(client) as unknown as AdapterPayload) // differs by `readonly` and by literal types alone
+  return client as unknown as AdapterPayload | undefined // differs by `readonly` and by literal types alone
 }
 
 const none = () => Promise.resolve(undefined)

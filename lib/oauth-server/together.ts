@@ -6,7 +6,7 @@
 import { AppError } from '../errors'
 import { createGroupCommit, type Entry } from '../group-commit'
 
-const LIMITS = { maxRows: 64, maxInFlight: 4, maxWaiting: 5_000, lingerMs: 1, deadlineMs: 10_000 } as const
+const LIMITS = { maxRows: 64, maxInFlight: 2, maxWaiting: 5_000, lingerMs: 2, deadlineMs: 10_000 } as const
 
 /**
  * When a statement fails for all, each is asked by itself, so that nobody fails for another's sake.

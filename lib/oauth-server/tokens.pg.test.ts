@@ -69,7 +69,8 @@ const isOver = async (token: unknown) =>
   (await world.sessions.lookup(`poa_${'x'.repeat(43)}`)) === undefined &&
   (
     await sql(
-      `SELECT 1 FROM oauth_artifact a CROSS JOIN LATERAL live_agent_session(a.tenant_id, a.agent_session_id) l WHERE a.id_hash = $1`,
+      `SELECT 1 FROM oauth_artifact a CROSS JOIN LATERAL find_oauth_artifacts(ARRAY[a.model], ARRAY[a.id_hash]) l
+        WHERE a.id_hash = $1 AND l.live_session_id IS NOT NULL`,
       hashSecret(String(token)),
     )
   )[0] === undefined
@@ -315,6 +316,26 @@ describe('a refresh token', () => {
     const [row] = await sql('SELECT consumed_at FROM oauth_artifact WHERE id_hash = $1', hashSecret(String(parent)))
     expect(row).toEqual({ consumed_at: null })
     expect((await refresh(world, client, parent, { resource: agent.url })).status).toBe(200)
+  })
+
+  it('is not spent when its successors cannot be kept: an outage costs no client its session [AS14]', async () => {
+    const { tokens } = await connect(world, person, agent.url, client)
+    const parent = tokens.body['refresh_token']
+    const state = () =>
+      sql(
+        `SELECT r.consumed_at, g.head_hash FROM oauth_artifact r JOIN oauth_artifact g ON g.model = 'Grant' AND g.id_hash = r.grant_hash
+          WHERE r.id_hash = $1`,
+        hashSecret(String(parent)),
+      )
+    const before = await state()
+    await sql('REVOKE INSERT ON oauth_artifact FROM portcullis_app')
+    try {
+      expect((await refresh(world, client, parent)).status).toBe(500)
+    } finally {
+      await sql('GRANT INSERT ON oauth_artifact TO portcullis_app')
+    }
+    expect(await state()).toEqual(before)
+    expect((await refresh(world, client, parent)).status).toBe(200)
   })
 
   it('is given without asking for offline_access, and to nobody who did not register for it [AS18]', async () => {
