@@ -130,6 +130,7 @@ describe('the MCP endpoint', () => {
       -32602,
     ],
     ['a call without a name', modern('tools/call', {}), modernHeaders('tools/call'), 200, -32602],
+    ['a cursor of another kind', modern('tools/list', { cursor: [[]] }), modernHeaders('tools/list'), 200, -32602],
     ['a cursor we never gave', modern('tools/list', { cursor: 'x' }), modernHeaders('tools/list'), 200, -32602],
     ['an unknown older version', rpc('tools/list'), { 'mcp-protocol-version': '2024-01-01' }, 400, -32000],
     ['a batch in a revision without', [rpc('ping')], { 'mcp-protocol-version': '2025-06-18' }, 400, -32600],

@@ -335,7 +335,12 @@ export function createMcpEndpoint(deps: McpEndpointDependencies): McpEndpoint {
       const [reply] = await exchange(server, [route.message], route.classification, live?.send)
       if (ending.hasEnded) return { kind: 'unauthenticated' }
       if (ending.lackedScopes !== undefined) return { kind: 'insufficient_scope', scopes: ending.lackedScopes }
-      return reply === undefined ? { kind: 'accepted' } : { kind: 'body', status: statusOf(reply), body: reply.message }
+      if (reply === undefined) return { kind: 'accepted' }
+      return {
+        kind: 'body',
+        status: statusOf(reply),
+        body: ending.hasFailed ? reply.message : asInvalidParams(reply.message),
+      }
     }
 
     // The older leg. A version is named in a header since 2025-06-18; without one it is 2025-03-26, which had batches.
@@ -506,7 +511,7 @@ function failed(status: number, code: number, message: string, id: string | numb
   return { kind: 'body', status, body: rpcError(code, message, id, data) }
 }
 
-/** On the older leg the SDK answers parameters that do not fit with its validator's words, as an internal error. */
+/** The SDK answers parameters that do not fit with its validator's words, as an internal error. */
 function asInvalidParams(message: JSONRPCMessage): JSONRPCMessage {
   if (!('error' in message) || message.error.code !== INTERNAL_ERROR) return message
   return { ...message, error: { code: INVALID_PARAMS, message: 'Invalid params: they do not fit this method' } }
