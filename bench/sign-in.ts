@@ -85,6 +85,7 @@ try {
   for (let index = 0; index < PEOPLE; index += 1) await id.person(known(index))
   await measure('(warming up)', PASSWORD, 200, known)
   const right = await measure('right password', PASSWORD, 200, known)
+  await bench.query('app', 'DELETE FROM rate_limit')
   const wrong = await measure('wrong password', 'wrong', 401, known)
   await bench.query('app', 'DELETE FROM rate_limit')
   const unknown = await measure('address without an account', 'wrong', 401, (index) => `nobody${index}@bench.example`)
