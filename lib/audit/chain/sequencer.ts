@@ -27,14 +27,23 @@ export interface SequencerReport {
   readonly isBehind: boolean
 }
 
+export interface Linked {
+  readonly linked: number
+  readonly lagSeconds: number
+  /** Time of the last record of the batch, as the database writes it. */
+  readonly to: string | undefined
+}
+
 export interface Sequencer {
   /** Links what there is, for a bounded time. */
   run(options?: { readonly isDeep?: boolean; readonly budgetMs?: number }): Promise<SequencerReport>
-  /** One batch of one workspace. @returns null when another worker is at it */
-  linkSome(
-    tenantId: TenantId,
-    lookBackMs: number,
-  ): Promise<{ readonly linked: number; readonly lagSeconds: number } | null>
+  /**
+   * One batch of one workspace.
+   *
+   * @param from  where the batch before ended, in a row of them: everything earlier was looked at just now
+   * @returns null when another worker is at it
+   */
+  linkSome(tenantId: TenantId, lookBackMs: number, from?: string): Promise<Linked | null>
 }
 
 const BATCH = 1_000
@@ -58,7 +67,7 @@ export function createSequencer(deps: {
 }): Sequencer {
   const { store, log, batch = BATCH } = deps
 
-  const linkSome: Sequencer['linkSome'] = (tenantId, lookBackMs) =>
+  const linkSome: Sequencer['linkSome'] = (tenantId, lookBackMs, from) =>
     store.tenant(tenantId, async (client) => {
       const head = (await lockHead(client, tenantId, lookBackMs)) ?? (await makeHead(client, tenantId, lookBackMs))
       if (head === undefined) return null
@@ -74,12 +83,12 @@ export function createSequencer(deps: {
                   WHERE r.tenant_id = $1 AND r.recorded_at >= $2::timestamptz AND l.one IS NULL
                   ORDER BY r.recorded_at, r.id LIMIT $3`,
         },
-        [tenantId, head.since, batch],
+        [tenantId, from ?? head.since, batch],
       )
       const last = rows.at(-1)
       if (last === undefined) {
         await client.query('UPDATE audit_head SET updated_at = now() WHERE tenant_id = $1', [tenantId])
-        return { linked: 0, lagSeconds: 0 }
+        return { linked: 0, lagSeconds: 0, to: undefined }
       }
       let position = Number(head.position)
       let previous: Buffer = head.hash
@@ -108,7 +117,7 @@ export function createSequencer(deps: {
           WHERE tenant_id = $1`,
         [tenantId, position, previous, last.recorded_at],
       )
-      return { linked: rows.length, lagSeconds: rows[0]?.waited ?? 0 }
+      return { linked: rows.length, lagSeconds: rows[0]?.waited ?? 0, to: last.recorded_at }
     })
 
   return {
@@ -133,9 +142,11 @@ export function createSequencer(deps: {
             continue
           }
           try {
+            let from: string | undefined
             for (let round = 1; ; round += 1) {
-              const done = await linkSome(tenantId, lookBackMs)
+              const done = await linkSome(tenantId, lookBackMs, from)
               if (done === null) break
+              from = done.to
               records += done.linked
               lagSeconds = Math.max(lagSeconds, done.lagSeconds)
               if (done.linked > 0) touched.add(tenantId)
