@@ -175,26 +175,29 @@ const as =
   (arrange: () => Promise<() => Promise<unknown>>): Driver =>
   async () => ({ tenantId: owner.tenantId, cause: await arrange(), by: byOwner() })
 
+/** Somebody signs in once more, in another browser. */
+const signingIn = async (arrange: typeof somebody): ReturnType<Driver> => {
+  const { tenantId, email, personId } = await arrange()
+  const browser = newBrowser()
+  let session: string | undefined
+  return {
+    tenantId,
+    cause: async () => {
+      session = (await id.signIn.withPassword(email, PASSWORD, browser)).sessionId
+    },
+    by: {
+      actor: 'person',
+      subject: personId,
+      network: browser.network,
+      get session() {
+        return session
+      },
+    },
+  }
+}
+
 const DRIVEN: Readonly<Partial<Record<EventAction, Driver>>> = {
-  'person.signed_in': async () => {
-    const { email, personId, tenantId } = await somebody()
-    const browser = newBrowser()
-    let session: string | undefined
-    return {
-      tenantId,
-      cause: async () => {
-        session = (await id.signIn.withPassword(email, PASSWORD, browser)).sessionId
-      },
-      by: {
-        actor: 'person',
-        subject: personId,
-        network: browser.network,
-        get session() {
-          return session
-        },
-      },
-    }
-  },
+  'person.signed_in': () => signingIn(somebody),
   'person.signed_out': async () => {
     const { tenantId, session, browser, acting } = await somebody()
     return { tenantId, cause: () => id.signIn.signOut(session, browser.network), by: acting }
@@ -287,25 +290,7 @@ const DRIVEN: Readonly<Partial<Record<EventAction, Driver>>> = {
     const { tenantId, session, browser, acting } = await withApp()
     return { tenantId, cause: () => id.signInMethods.newRecoveryCodes(session, browser.network), by: acting }
   },
-  'person.second_factor_asked': async () => {
-    const { tenantId, email, personId } = await withApp()
-    const browser = newBrowser()
-    let session: string | undefined
-    return {
-      tenantId,
-      cause: async () => {
-        session = (await id.signIn.withPassword(email, PASSWORD, browser)).sessionId
-      },
-      by: {
-        actor: 'person',
-        subject: personId,
-        network: browser.network,
-        get session() {
-          return session
-        },
-      },
-    }
-  },
+  'person.second_factor_asked': () => signingIn(withApp),
   'person.passkey_added': async () => {
     const { tenantId, session, browser, acting } = await somebody()
     const made = createAuthenticator(id.publicUrl).create(await id.signInMethods.askToAddPasskey(session))
