@@ -16,13 +16,17 @@ export type TxtLookup = (name: string) => Promise<TxtAnswer>
 
 const MAX_RECORDS = 50
 
-/** @param servers  instead of the machine's own */
-export function createTxtLookup(servers?: readonly string[]): TxtLookup {
-  const resolver = new Resolver({ timeout: 3_000, tries: 2 })
-  if (servers !== undefined) resolver.setServers([...servers])
+/** @param options.servers  `address:port`, instead of the machine's own */
+export function createTxtLookup(
+  options: { readonly servers?: readonly string[]; readonly timeoutMs?: number } = {},
+): TxtLookup {
+  const resolver = new Resolver({ timeout: options.timeoutMs ?? 3_000, tries: 2 })
+  if (options.servers !== undefined) resolver.setServers([...options.servers])
   return async (name) => {
     try {
       const records = await resolver.resolveTxt(name)
+      // An alias that leads to nothing.
+      if (records.length === 0) return { kind: 'absent' }
       // A long text comes in pieces (RFC 7208 §3.3).
       return { kind: 'found', records: records.slice(0, MAX_RECORDS).map((pieces) => pieces.join('')) }
     } catch (error) {
