@@ -285,8 +285,6 @@ export function createIssuers(options: {
           pkceCodeVerifier: input.codeVerifier,
           idTokenExpected: true,
         })
-        const cache = oc.getJwksCache(config)
-        if (cache !== undefined) keys.set(document.jwks, cache)
         const claims: Json = { ...response.claims() }
         // Core §3.1.3.7 asks for the authorized party wherever it is named, not only among several audiences.
         if (claims['azp'] !== undefined && claims['azp'] !== client.clientId)
@@ -298,6 +296,10 @@ export function createIssuers(options: {
         return await withUserinfo(config, document, response.access_token, claims)
       } catch (error) {
         return failureOf(error, seen.token)
+      } finally {
+        // Whatever came of it: tokens that name a key nobody has make us ask for the keys once a minute, not each time.
+        const cache = oc.getJwksCache(config)
+        if (cache !== undefined) keys.set(document.jwks, cache)
       }
     },
 

@@ -1,5 +1,5 @@
 import { generateKeyPair, UnsecuredJWT } from 'jose'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import { systemClock } from '@/lib/clock'
 import { createEgress, type Egress } from '@/lib/egress/egress'
@@ -24,10 +24,14 @@ let db: TestDatabases
 let id: TestIdentity
 let issuer: TestIssuer
 let other: TestIssuer
+/** Leaves the address out of its ID tokens. */
+let bare: TestIssuer
 let egress: Egress
 let configs: SignInConfigs
 let domains: SignInDomains
 let enterprise: EnterpriseSignIn
+/** One that keeps what it learns of an issuer, as a gateway does. */
+let makeSteady: () => EnterpriseSignIn
 const records = new Map<string, TxtAnswer>()
 const lookupTxt = (name: string): Promise<TxtAnswer> => Promise.resolve(records.get(name) ?? { kind: 'absent' })
 
@@ -36,7 +40,8 @@ beforeAll(async () => {
   id = createTestIdentity(db, { publicUrl: PUBLIC_URL })
   issuer = await startTestIssuer()
   other = await startTestIssuer()
-  const allow = [issuer.origin, other.origin]
+  bare = await startTestIssuer({ accessTokenOnlyEmail: true })
+  const allow = [issuer.origin, other.origin, bare.origin]
   egress = createEgress({ allow, allowUnsafe: true, production: false })
   const issuers = () => createIssuers({ egress, clock: systemClock, httpOrigins: allow })
   const shared = {
@@ -48,21 +53,22 @@ beforeAll(async () => {
   }
   // A cache of its own for each: a document that a test bends is asked for anew.
   configs = fresh(() => createSignInConfigs({ ...shared, issuers: issuers() }))
-  enterprise = fresh(() =>
-    createEnterpriseSignIn({ ...shared, issuers: issuers(), sessions: id.sessions, clock: systemClock }),
-  )
+  makeSteady = () =>
+    createEnterpriseSignIn({ ...shared, issuers: issuers(), sessions: id.sessions, clock: systemClock })
+  enterprise = fresh(makeSteady)
   domains = createSignInDomains({ ...shared, lookupTxt })
 })
 afterAll(async () => {
   await egress.close()
-  await Promise.all([issuer.close(), other.close()])
+  await Promise.all([issuer.close(), other.close(), bare.close()])
   await id.close()
   await db.close()
 })
 beforeEach(() => {
-  for (const one of [issuer, other]) {
+  for (const one of [issuer, other, bare]) {
     one.document = {}
     one.claims = {}
+    one.userinfo = {}
     one.idToken = undefined
     one.person = null
   }
@@ -128,15 +134,20 @@ const alice = (world: World, more: object = {}) => ({
 /** A whole sign-in in one browser. */
 async function signIn(
   world: World,
-  options: { readonly at?: TestIssuer; readonly browser?: TestBrowser; readonly link?: WebSession } = {},
+  options: {
+    readonly at?: TestIssuer
+    readonly browser?: TestBrowser
+    readonly link?: WebSession
+    readonly by?: EnterpriseSignIn
+  } = {},
 ): Promise<SignInOutcome> {
-  const { at = issuer, browser = newBrowser(), link } = options
-  const url = await enterprise.start(
+  const { at = issuer, browser = newBrowser(), link, by = enterprise } = options
+  const url = await by.start(
     { workspace: world.slug },
     { visitor: browser, next: '/agents', ...(link === undefined ? {} : { link }) },
   )
   const callback = await at.walk(url)
-  return enterprise.finish(world.config.id, callback.search, browser, link)
+  return by.finish(world.config.id, callback.search, browser, link)
 }
 
 async function signedIn(world: World, options: Parameters<typeof signIn>[1] = {}) {
@@ -417,6 +428,13 @@ describe('a return that is not what it seems', () => {
     expect(await signIn(world)).toMatchObject(refused(problem))
   })
 
+  it('takes one of several audiences when it names us as the party it was made for', async () => {
+    const world = await workspace()
+    issuer.person = alice(world)
+    issuer.claims = { aud: ['portcullis', 'another'], azp: 'portcullis' }
+    expect(await signIn(world)).toMatchObject({ kind: 'signed_in' })
+  })
+
   it('refuses an ID token that another key signed, that the client secret signed, or that nobody signed', async () => {
     const world = await workspace()
     issuer.person = alice(world)
@@ -471,6 +489,87 @@ describe('a return that is not what it seems', () => {
     expect(await enterprise.finish(world.config.id, search, mine.browser, undefined)).toMatchObject(
       refused('session_changed'),
     )
+  })
+})
+
+describe('the keys of an issuer', () => {
+  const MINUTE = 61_000
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() })
+  })
+  afterEach(() => vi.useRealTimers())
+  const pass = (milliseconds: number) => vi.setSystemTime(Date.now() + milliseconds)
+
+  it('are fetched once for many sign-ins, and once more after it signs with another one', async () => {
+    const world = await workspace()
+    issuer.person = alice(world)
+    const by = makeSteady()
+    const before = issuer.keysAsked
+    const fetched = () => issuer.keysAsked - before
+    for (let n = 0; n < 3; n += 1) expect(await signIn(world, { by })).toMatchObject({ kind: 'signed_in' })
+    expect(fetched()).toBe(1)
+
+    await issuer.rotate()
+    // Within a minute nobody is asked again, whatever a token names.
+    expect(await signIn(world, { by })).toMatchObject(refused('signature_invalid'))
+    expect(fetched()).toBe(1)
+    pass(MINUTE)
+    for (let n = 0; n < 3; n += 1) expect(await signIn(world, { by })).toMatchObject({ kind: 'signed_in' })
+    expect(fetched()).toBe(2)
+  })
+
+  it('are asked for once a minute for tokens that name a key which never comes, and those are refused', async () => {
+    const world = await workspace()
+    issuer.person = alice(world)
+    const by = makeSteady()
+    const before = issuer.keysAsked
+    issuer.idToken = (claims) => issuer.sign(claims, { kid: 'never-published' })
+    for (let minute = 1; minute <= 3; minute += 1) {
+      for (let n = 0; n < 4; n += 1) expect(await signIn(world, { by })).toMatchObject(refused('signature_invalid'))
+      expect(issuer.keysAsked - before).toBe(minute)
+      pass(MINUTE)
+    }
+  })
+})
+
+describe('an issuer that leaves the address out of its ID token', () => {
+  it('is asked for it, and believed in the same measure', async () => {
+    const world = await workspace(bare)
+    bare.person = alice(world)
+    const { secret } = await signedIn(world, { at: bare })
+    expect(await member(secret)).toMatchObject({ tenantId: world.tenantId, role: 'member' })
+    for (const [person, problem] of [
+      [alice(world, { sub: 'b', email_verified: false }), 'email_unverified'],
+      [alice(world, { sub: 'c', email_verified: 'true' }), 'email_unverified'],
+      [alice(world, { sub: 'd', email: 'eve@evil.example' }), 'domain_foreign'],
+      [{ sub: 'e' }, 'email_missing'],
+    ] as const) {
+      bare.person = person
+      expect(await signIn(world, { at: bare })).toMatchObject(refused(problem))
+    }
+  })
+
+  it('is refused when what it answers is about somebody else, and when it does not answer', async () => {
+    const world = await workspace(bare)
+    bare.person = alice(world)
+    bare.userinfo = { sub: 'somebody-else' }
+    expect(await signIn(world, { at: bare })).toMatchObject(refused('userinfo_failed'))
+    bare.userinfo = { sub: undefined }
+    expect(await signIn(world, { at: bare })).toMatchObject(refused('userinfo_failed'))
+    bare.document = { userinfo_endpoint: `${bare.issuer}/nothing-here` }
+    expect(await signIn(world, { at: bare })).toMatchObject(refused('userinfo_failed'))
+    bare.document = { userinfo_endpoint: undefined }
+    expect(await signIn(world, { at: bare })).toMatchObject(refused('email_missing'))
+  })
+
+  it('says nothing there that stands against its ID token', async () => {
+    const world = await workspace(bare)
+    bare.person = alice(world)
+    bare.claims = { email_verified: false }
+    expect(await signIn(world, { at: bare })).toMatchObject(refused('email_unverified'))
+    bare.claims = {}
+    bare.userinfo = { iss: other.issuer, aud: 'another' }
+    expect(await signIn(world, { at: bare })).toMatchObject({ kind: 'signed_in' })
   })
 })
 

@@ -31,10 +31,14 @@ export interface TestIssuer {
   claims: Record<string, unknown>
   /** Instead of the issuer's own ID token. */
   idToken: ((claims: Record<string, unknown>) => Promise<string>) | undefined
+  /** Over what the userinfo endpoint says. */
+  userinfo: Record<string, unknown>
+  /** How often its signing keys were asked for. */
+  keysAsked: number
   /** Answers of the token endpoint, in order. */
   readonly asked: { readonly path: string; readonly body: string }[]
-  readonly key: CryptoKey
-  readonly kid: string
+  /** Signs with another key from now on, and publishes that one alone. */
+  rotate(): Promise<void>
   /** Redirect URIs that the client has. */
   register(...redirectUris: string[]): void
   /** Signs claims as the issuer does. */
@@ -85,8 +89,14 @@ class Memory {
 export async function startTestIssuer(
   options: { readonly path?: string; readonly accessTokenOnlyEmail?: boolean } = {},
 ): Promise<TestIssuer> {
-  const { privateKey } = await generateKeyPair('RS256', { extractable: true })
-  const jwk: JWK = { ...(await exportJWK(privateKey)), kid: 'issuer-key', alg: 'RS256', use: 'sig' }
+  let rotations = 0
+  const makeKey = async () => {
+    const { privateKey } = await generateKeyPair('RS256', { extractable: true })
+    const kid = rotations === 0 ? 'issuer-key' : `issuer-key-${rotations}`
+    const jwk: JWK = { ...(await exportJWK(privateKey)), kid, alg: 'RS256', use: 'sig' }
+    return { privateKey, kid, jwk }
+  }
+  let signing = await makeKey()
   const server = http.createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo // listening on TCP
@@ -111,7 +121,7 @@ export async function startTestIssuer(
           token_endpoint_auth_method: 'client_secret_post',
         },
       ],
-      jwks: { keys: [jwk] },
+      jwks: { keys: [signing.jwk] },
       cookies: { keys: ['test'] },
       claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
       conformIdTokenClaims: options.accessTokenOnlyEmail === true,
@@ -186,6 +196,11 @@ export async function startTestIssuer(
       bend(request, response, (body) => Promise.resolve({ ...body, ...self.document }))
       return
     }
+    if (local === '/jwks') self.keysAsked += 1
+    if (local === '/me') {
+      bend(request, response, (body) => Promise.resolve({ ...body, ...self.userinfo }))
+      return
+    }
     if (local === '/token') {
       self.asked.push({ path: local, body: '' })
       bend(request, response, async (body) => {
@@ -209,14 +224,19 @@ export async function startTestIssuer(
     document: {},
     claims: {},
     idToken: undefined,
+    userinfo: {},
+    keysAsked: 0,
     asked: [],
-    key: privateKey,
-    kid: 'issuer-key',
+    rotate: async () => {
+      rotations += 1
+      signing = await makeKey()
+      made = undefined
+    },
     register: (...uris) => {
       redirectUris.push(...uris)
       made = undefined
     },
-    sign: (claims, { key = privateKey, alg = 'RS256', kid = 'issuer-key' } = {}) =>
+    sign: (claims, { key = signing.privateKey, alg = 'RS256', kid = signing.kid } = {}) =>
       new SignJWT(claims).setProtectedHeader({ alg, kid }).sign(key),
     async walk(authorizationUrl) {
       const jar = new Map<string, string>()
