@@ -30,6 +30,7 @@ import { Secret } from '../secret'
 import { agentIdOf, CONTROL, loadAgent, personOf, type TenancyAudit } from './agents'
 import { checkPermission } from './permission'
 import type { MemberPrincipal } from './principal'
+import { holdLiveSession } from './quotas'
 
 export const SESSION_KEY_PREFIX = 'pcs_'
 const SESSION_KEY = /^pcs_[A-Za-z0-9_-]{43}$/
@@ -39,7 +40,6 @@ const DAY_SECONDS = 86_400
 export const DEFAULT_SESSION_SECONDS = 90 * DAY_SECONDS
 export const MAX_SESSION_SECONDS = 365 * DAY_SECONDS
 export const MIN_SESSION_SECONDS = 60
-const MAX_LIVE_SESSIONS = 200
 const MAX_LISTED = 500
 /** No call takes longer. */
 const LONGEST_CALL_SECONDS = 360
@@ -234,11 +234,7 @@ export function createAgentSessions({ appDb, audit, clock, log }: AgentSessionDe
         const agent = await loadAgent(tx, principal, id)
         if (agent.disabledAt !== null)
           throw new AppError('resource.conflict', 'This agent is disabled. Enable it before you issue a session.')
-        const liveSessions = await tx.agentSession.count({
-          where: { tenantId: principal.tenantId, agentId: id, endedAt: null, expiresAt: { gt: now } },
-        })
-        if (liveSessions >= MAX_LIVE_SESSIONS)
-          throw new AppError('resource.limit_exceeded', `An agent has at most ${MAX_LIVE_SESSIONS} live sessions.`)
+        await holdLiveSession(tx, principal.tenantId, id, now)
         const created = await tx.agentSession.create({
           data: {
             tenantId: principal.tenantId,

@@ -6,7 +6,7 @@
  */
 import type { AppTx } from '../db/app-db'
 import { AppError } from '../errors'
-import type { TenantId } from '../ids'
+import type { AgentId, TenantId } from '../ids'
 
 export const QUOTAS = {
   members: { most: 500, what: 'members', make: 'Remove somebody' },
@@ -20,6 +20,21 @@ export type Quota = keyof typeof QUOTAS
 
 /** Own workspaces of one person. */
 export const MAX_OWN_WORKSPACES = 20
+
+/** Sessions of one agent that are open at the same time. */
+export const MAX_LIVE_SESSIONS = 200
+
+/**
+ * As `holdQuota`, for one more session of this agent.
+ *
+ * @throws AppError `resource.limit_exceeded`, naming the limit
+ */
+export async function holdLiveSession(tx: AppTx, tenantId: TenantId, agentId: AgentId, now: Date): Promise<void> {
+  await tx.$executeRaw`SELECT pg_advisory_xact_lock(hashtextextended(${`quota:sessions:${tenantId}:${agentId}`}, 0))`
+  const live = await tx.agentSession.count({ where: { tenantId, agentId, endedAt: null, expiresAt: { gt: now } } })
+  if (live >= MAX_LIVE_SESSIONS)
+    throw new AppError('resource.limit_exceeded', `An agent has at most ${MAX_LIVE_SESSIONS} live sessions.`)
+}
 
 /**
  * Passes when there is room for one more, and keeps it until the transaction ends.
