@@ -13,7 +13,7 @@ import { z } from 'zod'
 import { AppError } from '@/lib/errors'
 import type { TenantId } from '@/lib/ids'
 import { OAUTH_KEY_FILE, rotateOauthKeys } from '@/lib/oauth-server/keys'
-import { PURPOSES } from '@/lib/vault/key-store'
+import { INSTALLATION, PURPOSES, type KeyPurpose } from '@/lib/vault/key-store'
 import { rotateKek } from '@/lib/vault/rotation/kek'
 import { retireKek, retireTenantKey } from '@/lib/vault/rotation/retire'
 import type { Rotation, RotationDeps } from '@/lib/vault/rotation/run'
@@ -38,6 +38,8 @@ export function keyOperations(
   tenantOf: () => Promise<TenantId>,
   isTenantGiven: boolean,
 ): Readonly<Record<'keys.status' | 'keys.change', (body: unknown) => Promise<unknown>>> {
+  // People belong to no workspace, and neither does the key of what is kept about them.
+  const holderOf = (of: KeyPurpose): Promise<TenantId> => (of === 'person' ? Promise.resolve(INSTALLATION) : tenantOf())
   return {
     'keys.status': async () => keyStatus(depsOf(await open()), isTenantGiven ? await tenantOf() : undefined),
     'keys.change': async (body) => {
@@ -49,13 +51,13 @@ export function keyOperations(
         case 'rotate_kek':
           return lines(rotateKek(deps))
         case 'rotate_tenant':
-          return lines(rotateTenantKey(deps, await tenantOf(), wanted.purpose))
+          return lines(rotateTenantKey(deps, await holderOf(wanted.purpose), wanted.purpose))
         case 'rotate_dek':
           return lines(rotateDeks(deps, await tenantOf(), wanted.connection))
         case 'retire_kek':
           return lines(retireKek(deps, wanted.kek))
         case 'retire_tenant':
-          return lines(retireTenantKey(deps, await tenantOf(), wanted.purpose, wanted.version))
+          return lines(retireTenantKey(deps, await holderOf(wanted.purpose), wanted.purpose, wanted.version))
       }
     },
   }

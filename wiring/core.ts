@@ -78,6 +78,7 @@ export async function createCore(
       keyStoreDir: config.keyStoreDir,
       maxAgeMs: config.keyCacheSeconds * 1_000,
       hasAuditData: (tenantId) => hasAuditData(appDb, tenantId),
+      hasPersonData: () => hasPersonData(appDb),
     },
     log,
   )
@@ -169,4 +170,8 @@ async function hasAuditData(appDb: AppDb, tenantId: string): Promise<boolean> {
     })
     return sealed !== null
   })
+}
+
+async function hasPersonData(appDb: AppDb): Promise<boolean> {
+  return (await appDb.global.$queryRaw<unknown[]>`SELECT 1 FROM person_totp LIMIT 1`).length > 0
 }

@@ -70,8 +70,14 @@ export const keysCommands: Register = (program, run) => {
     .action(() => run((api, output) => change(api, output, { what: 'rotate_oauth' })))
   rotate
     .command('tenant')
-    .description('another key of a workspace; what it protects is put under it')
-    .option('--purpose <purpose>', 'vault, audit, spool, webhook or mcp', 'vault')
+    .description(
+      'another key of a workspace; what is sealed from now on is under it, and the credentials that are there',
+    )
+    .option(
+      '--purpose <purpose>',
+      'vault, audit, spool, webhook, mcp, sign_in, or person for the installation’s',
+      'vault',
+    )
     .action((options: { purpose: string }) =>
       run((api, output) => change(api, output, { what: 'rotate_tenant', ...options })),
     )
@@ -88,7 +94,7 @@ export const keysCommands: Register = (program, run) => {
     .description('destroys a key that nothing needs any more; what an old backup holds under it stays closed for good')
     .option('--kek <id>', 'a key-encryption key')
     .option('--key-version <number>', 'a version of a workspace’s key')
-    .option('--purpose <purpose>', 'which of the workspace’s keys', 'vault')
+    .option('--purpose <purpose>', 'which of the workspace’s keys, or person for the installation’s', 'vault')
     .action((options: { kek?: string; keyVersion?: string; purpose: string }) =>
       run((api, output) => {
         if ((options.kek === undefined) === (options.keyVersion === undefined))

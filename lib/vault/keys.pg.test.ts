@@ -9,6 +9,7 @@ import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 import { bundle, start } from '@/lib/testing/process'
 
 import { openFileKek } from './kek/file'
+import { INSTALLATION } from './key-store'
 import { openKeys } from './readiness'
 import { createTenantKeys } from './tenant-keys'
 
@@ -94,6 +95,20 @@ describe('data without its keys', () => {
     expect(result.ok).toBe(false)
     expect(!result.ok && result.reason).toContain('no key file')
     await expect(stat(kekFile())).rejects.toThrow()
+  })
+
+  it('is no reason for a first key where authenticator apps are kept: their key was lost', async () => {
+    let isKept = true
+    const opened = await openKeys({
+      vaultDb: db.vault,
+      kekFile: kekFile(),
+      keyStoreDir: keyStoreDir(),
+      hasPersonData: () => Promise.resolve(isKept),
+    })
+    if (!opened.ok) throw new Error(opened.reason)
+    await expect(opened.keys.current(INSTALLATION, 'person')).rejects.toMatchObject({ code: 'vault.key_unavailable' })
+    isKept = false
+    expect(await opened.keys.current(INSTALLATION, 'person')).toMatchObject({ version: 1 })
   })
 
   it('is refused without its key store, and no new store is made', async () => {

@@ -32,6 +32,8 @@ export interface KeySources {
   readonly keyStoreDir: string
   /** True when this tenant has sealed audit records; asked before its first audit key is made. */
   readonly hasAuditData?: (tenantId: string) => Promise<boolean>
+  /** True when secrets of authenticator apps are kept; asked before the first key of the installation is made. */
+  readonly hasPersonData?: () => Promise<boolean>
   readonly maxAgeMs?: number
   readonly maxKeys?: number
 }
@@ -42,7 +44,7 @@ export interface KeySources {
  * @throws when the database does not answer; that says nothing about keys
  */
 export async function openKeys(sources: KeySources): Promise<OpenedKeys> {
-  const { vaultDb, keyStoreDir, hasAuditData, maxAgeMs, maxKeys } = sources
+  const { vaultDb, keyStoreDir, hasAuditData, hasPersonData, maxAgeMs, maxKeys } = sources
   const isFirstRun = !(await hasData(vaultDb))
   let kek: Kek | undefined
   try {
@@ -59,6 +61,8 @@ export async function openKeys(sources: KeySources): Promise<OpenedKeys> {
   }
   const guard: NonNullable<TenantKeysOptions['hasData']> = async (tenantId, purpose) => {
     if (purpose === 'audit') return (await hasAuditData?.(tenantId)) ?? false
+    // Nobody could sign in with the app they have, and a second key of the same number would hide why.
+    if (purpose === 'person') return (await hasPersonData?.()) ?? false
     // The first answer is spooled long after the credential was made, and what is spooled lives for seconds.
     if (purpose === 'spool') return false
     // A signing secret that no longer opens stops its webhook and says so; a new one costs a person a minute.

@@ -11,7 +11,7 @@ import { createHash } from 'node:crypto'
 
 import { AppError } from '../../errors'
 import { KekError, kekIdOf } from '../kek/kek'
-import { INSTALLATION, type KeyPlace } from '../key-store'
+import type { KeyPlace } from '../key-store'
 import { hasCanary, putCanary } from '../readiness'
 import { unwrapKey, wrapKey } from '../tenant-keys'
 import { begin, exclusively, findUnfinished, finish, recordKeyEvent, type Rotation, type RotationDeps } from './run'
@@ -52,8 +52,7 @@ export function rotateKek(deps: RotationDeps): Rotation<KekRotated> {
       let told: string | undefined
       for (const place of pending) {
         check()
-        // What belongs to no workspace has nobody to tell.
-        if (told !== place.tenantId && place.tenantId !== INSTALLATION)
+        if (told !== place.tenantId)
           await recordKeyEvent(deps, (told = place.tenantId), 'keys.rewrapped', codeOf(kekId), kekId)
         try {
           const wrapped = await store.read(place)

@@ -14,7 +14,10 @@ import type { KeyPlace } from '../key-store'
 import { ignore } from '../private-file'
 import type { RotationDeps } from './run'
 
-type Deps = Pick<RotationDeps, 'vaultDb' | 'appDb' | 'spoolDirs'>
+type Deps = Pick<RotationDeps, 'vaultDb' | 'appDb' | 'spoolDirs' | 'keys'>
+
+/** Processes seal under a version for at most this long after its successor was made. */
+const SETTLED_MS = 10 * 60_000
 
 export interface VaultReferences {
   readonly credentials: number
@@ -55,10 +58,20 @@ const COUNTERS: Readonly<Partial<Record<string, Counter>>> = {
       credentials: await tx.credential.count({ where: { tenantId, keyVersion: version, dekWrapped: { not: null } } }),
       revocations: await tx.revocation.count({ where: { tenantId, keyVersion: version } }),
     })),
-  audit: async ({ appDb, vaultDb }, { tenantId, version }) => ({
+  audit: async ({ appDb, vaultDb, keys }, { tenantId, version }) => ({
     ...(await appDb.tenant(tenantId, async (tx) => ({
       'audit records': await tx.auditRecord.count({ where: { tenantId, keyVersion: version } }),
       'kept arguments': await tx.auditArguments.count({ where: { tenantId, keyVersion: version } }),
+      'secrets of streams': await tx.auditStream.count({ where: { tenantId, keyVersion: version } }),
+      // Which versions sealed the parts of an export stands in its file, which may be on another machine: every one that
+      // was begun before the successor was used everywhere counts.
+      'exports that are kept': await tx.auditExport.count({
+        where: {
+          tenantId,
+          status: { in: ['queued', 'running', 'ready'] },
+          createdAt: { lt: await supersededAt({ keys }, { tenantId, purpose: 'audit', version }) },
+        },
+      }),
       // Few, and on their way: whether they are sealed under this version is not worth opening them for.
       'records under way': await tx.auditOutbox.count({ where: { tenantId } }),
     }))),
@@ -86,6 +99,12 @@ const COUNTERS: Readonly<Partial<Record<string, Counter>>> = {
     })),
   // Nothing is kept: what is sealed travels through a client and lives for minutes.
   mcp: () => Promise.resolve({}),
+}
+
+/** By when nobody sealed under this version any more; now, while it is the newest. */
+async function supersededAt({ keys }: Pick<Deps, 'keys'>, place: KeyPlace): Promise<Date> {
+  const next = await keys.store.changedAt({ ...place, version: place.version + 1 })
+  return new Date(Math.min(Date.now(), next === undefined ? Infinity : next.getTime() + SETTLED_MS))
 }
 
 const spoolFile = z.object({ tenantId: z.string(), keyVersion: z.number() })

@@ -14,6 +14,7 @@ import { AppError } from '../../errors'
 import { newId, type TenantId } from '../../ids'
 import type { Log } from '../../log'
 import type { Kek } from '../kek/kek'
+import { INSTALLATION } from '../key-store'
 import type { OpenTenantKeys } from '../tenant-keys'
 
 export interface RotationDeps {
@@ -90,7 +91,10 @@ export async function advance(tx: VaultTx, scope: string, position: string): Pro
   await tx.$executeRaw`UPDATE key_rotation SET position = ${position}, done = done + 1 WHERE scope = ${scope}`
 }
 
-/** A record that is never refused. At least once: a process may die between this and what it announces. */
+/**
+ * A record that is never refused. At least once: a process may die between this and what it announces. Keys that belong to
+ * no workspace have nobody to tell: a record of theirs would begin the trail of a workspace that is none.
+ */
 export async function recordKeyEvent(
   deps: Pick<RotationDeps, 'vaultDb' | 'clock'>,
   tenantId: TenantId,
@@ -98,6 +102,7 @@ export async function recordKeyEvent(
   reason: string,
   targetId: string,
 ): Promise<void> {
+  if (tenantId === INSTALLATION) return
   const actor = { kind: 'system' } as const
   const record = toEventRecord({ tenantId, action, actor, reason, targetId }, null, deps.clock)
   await deps.vaultDb.tenant(tenantId, (tx) =>

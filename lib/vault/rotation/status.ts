@@ -5,7 +5,7 @@
  */
 import type { TenantId } from '../../ids'
 import { kekIdOf } from '../kek/kek'
-import { PURPOSES, type KeyPurpose } from '../key-store'
+import { INSTALLATION, PURPOSES, type KeyPurpose } from '../key-store'
 import { referenceName, referencesTo, vaultReferences } from './references'
 import type { RotationDeps } from './run'
 
@@ -23,7 +23,7 @@ export interface TenantKeyStatus {
   readonly version: number
   readonly state: 'newest' | 'older' | 'destroyed'
   readonly kekId: string | null
-  /** What needs it, with counts. For the vault's keys always; for the others when one tenant is asked about. */
+  /** What needs it, with counts. For the vault's keys and the installation's always; for the others when one tenant is asked about. */
   readonly references: Readonly<Record<string, number>>
 }
 
@@ -58,7 +58,7 @@ export async function keyStatus(
         if (kekId !== null) wrappedBy.set(kekId, (wrappedBy.get(kekId) ?? 0) + 1)
         if (only !== undefined && only !== tenantId) continue
         const references =
-          only !== undefined
+          only !== undefined || tenantId === INSTALLATION
             ? await referencesTo(deps, { tenantId, purpose, version })
             : purpose === 'vault'
               ? counted(inVault.get(referenceName(tenantId, version)))
