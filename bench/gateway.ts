@@ -166,7 +166,7 @@ async function everything(): Promise<Target> {
     }),
   )
   const operator = { kind: 'operator', tenantId, role: 'owner', network: 'local' } as const
-  const agents = createAgents({ appDb, audit, knownTools: registry.names, publicUrl: config.publicUrl, clock })
+  const agents = createAgents({ appDb, audit, knownTools: registry.known, publicUrl: config.publicUrl, clock })
   const sessions = createAgentSessions({ appDb, audit, clock, log })
   const agent = await agents.create(operator, {
     name: 'Bench',

@@ -149,7 +149,7 @@ export function createGatewayDeps(core: Core): GatewayDeps {
     agents: createAgents({
       appDb,
       audit,
-      knownTools: registry.names,
+      knownTools: registry.known,
       publicUrl: config.publicUrl,
       clock,
     }),

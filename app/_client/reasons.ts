@@ -81,10 +81,15 @@ const reasons: Readonly<Record<string, string>> = {
 /** A status that an answer had and nothing beside it that says why. */
 const STATUS = /^http_([1-5]\d\d)$/
 
+/** A rule of the agent's profile, by its id. */
+const RULE = /^rule:([a-z0-9-]+)$/
+
 /** The words for a code; an unknown code is shown readably rather than hidden. */
 export function reasonWords(code: string): string {
   const words = Object.hasOwn(reasons, code) ? reasons[code] : undefined
   if (words !== undefined) return words
+  const [, rule] = RULE.exec(code) ?? []
+  if (rule !== undefined) return `Refused by the rule “${rule}”`
   const [, status] = STATUS.exec(code) ?? []
   if (status !== undefined)
     return status >= '500'

@@ -27,7 +27,7 @@ describe('while the trail cannot be written', () => {
     audit = createTestAudit(db)
     identity = createTestIdentity(db, { events: audit })
     const deps = { appDb: db.app, audit, clock: systemClock }
-    agents = createAgents({ ...deps, knownTools: new Set<string>(), publicUrl: 'https://gw.example' })
+    agents = createAgents({ ...deps, knownTools: new Map(), publicUrl: 'https://gw.example' })
     sessions = createAgentSessions({ ...deps, log: createLog('test', 'silent') })
   })
   afterAll(async () => {

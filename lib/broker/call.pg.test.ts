@@ -103,6 +103,22 @@ describe('the broker', () => {
     ])
   })
 
+  it('sends nothing that a rule on arguments forbids, and says which rule to the agent and in the record', async () => {
+    const { call, last, agent } = await arrange()
+    const rules = [{ id: 'ours', resource: 'repository', glob: ['acme/*'] }]
+    await world.agents.applyProfile(owner, agent.id, { version: 1, tools: { allow: ['github_create_issue'] }, rules })
+    const result = await call()
+    expect(result).toMatchObject({ kind: 'error' })
+    expect(textOf(result)).toMatch(/rule "ours".*repository must be like acme\/\*/)
+    expect(world.provider.seen).toEqual([])
+    expect(await last()).toEqual([
+      ['intent', 'deny', 'rule:ours'],
+      ['outcome', 'denied', 'rule:ours'],
+    ])
+    expect(await call('github_create_issue', { ...args, owner: 'ACME' })).toMatchObject({ kind: 'success' })
+    expect(world.provider.seen).toHaveLength(1)
+  })
+
   it('refreshes once and repeats once when the provider refuses the token', async () => {
     const { call, connectionId } = await arrange()
     world.provider.answer = ({ headers }) =>

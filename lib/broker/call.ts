@@ -126,10 +126,8 @@ export function createBroker(deps: BrokerDependencies): Broker {
     const compiled = registry.get(name)
     if (compiled === undefined) return { kind: 'deny', reason: 'unknown_tool', result: { kind: 'unknown_tool' } }
     const { tool } = compiled
-    const decision = decide(
-      { tool: name, readOnly: tool.annotations.readOnly, sessionScopes: principal.scopes },
-      view.profile,
-    )
+    const request = { tool: name, readOnly: tool.annotations.readOnly, sessionScopes: principal.scopes }
+    const decision = decide(request, view.profile)
     if (decision.effect === 'deny') {
       const result: ToolResult =
         decision.reason === 'session_scope'
@@ -157,6 +155,12 @@ export function createBroker(deps: BrokerDependencies): Broker {
       const { reason, text, connectUrl } = needsReconnect(chosen.account, tool.provider, links, 'connection_blocked')
       return refuse(reason, text, chosen.account, connectUrl)
     }
+    const call = { args: parsed.args, resources: tool.resources ?? {} }
+    const ruled = decide({ ...request, call }, view.profile)
+    if (ruled.effect === 'deny')
+      return ruled.reason === 'rule'
+        ? refuse(`rule:${ruled.rule.id}`, brokenRule(ruled.rule), chosen.account)
+        : refuse(ruled.reason, 'The permissions of this agent do not allow this.', chosen.account)
     return {
       kind: 'permit',
       call: { tool, args: parsed.args, account: chosen.account, given, profileVersion: view.profile.version },
@@ -513,6 +517,10 @@ function chooseAccount(accounts: readonly Account[], wanted: unknown, provider: 
   const labels = accounts.map(({ label }) => JSON.stringify(label)).join(', ')
   return { kind: 'invalid', problem: `account: must be one of ${labels}` }
 }
+
+/** The same arguments would be refused again, and an agent that is told so does not try. */
+const brokenRule = ({ id, words }: { readonly id: string; readonly words: string }) =>
+  `Refused by the rule "${id}" of this agent: ${words}. Do not repeat this call unchanged; ask the person if it should be allowed.`
 
 const errorResult = (text: string, connectUrl?: string): ToolResult => ({
   kind: 'error',

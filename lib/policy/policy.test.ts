@@ -7,7 +7,10 @@ import { compileProfile } from './compile'
 import { decide, scopesUpTo } from './decide'
 import { MAX_TOOLS, parseProfile, profileJsonSchema } from './profile'
 
-const known = new Set(['github_list_issues', 'github_create_issue', 'slack_send_message'])
+const subjects = { resources: new Set<string>(), arguments: new Set<string>() }
+const known = new Map(
+  ['github_list_issues', 'github_create_issue', 'slack_send_message'].map((name) => [name, subjects] as const),
+)
 const profile = (...allow: string[]) => compileProfile(1, { version: 1, tools: { allow } })
 const both = ['mcp:read', 'mcp:write']
 
@@ -121,7 +124,7 @@ describe('the decision', () => {
         fc.string(),
         fc.boolean(),
         fc.array(fc.constantFrom('mcp:read', 'mcp:write', 'admin')),
-        fc.array(fc.constantFrom(...known)),
+        fc.array(fc.constantFrom(...known.keys())),
         (tool, readOnly, sessionScopes, allow) => {
           const decision = decide({ tool, readOnly, sessionScopes }, profile(...new Set(allow)))
           expect(decision.effect === 'permit').toBe(

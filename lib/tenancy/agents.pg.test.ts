@@ -10,7 +10,11 @@ import { createAgentSessions, endAgentSessions, MAX_SESSION_SECONDS, type AgentS
 import { createAgents, type Agents, type TenancyAudit } from './agents'
 import type { MemberPrincipal, Role } from './principal'
 
-const knownTools = new Set(['github_list_issues', 'slack_send_message'])
+const subjects = { resources: new Set<string>(), arguments: new Set<string>() }
+const knownTools = new Map([
+  ['github_list_issues', subjects],
+  ['slack_send_message', subjects],
+])
 const allow = (...tools: string[]) => ({ version: 1, tools: { allow: tools } })
 const code = (promise: Promise<unknown>) =>
   promise.then(

@@ -9,7 +9,7 @@ import type { Clock } from '../clock'
 import type { AppDb, AppTx } from '../db/app-db'
 import { AppError, notFound } from '../errors'
 import { brand, isId, newId, type AgentId, type PersonId } from '../ids'
-import { emptyProfile, parseProfile, readStoredProfile, type ProfileDocument } from '../policy/profile'
+import { emptyProfile, parseProfile, readStoredProfile, type KnownTools, type ProfileDocument } from '../policy/profile'
 import { checkPermission } from './permission'
 import type { MemberPrincipal } from './principal'
 import { holdQuota, QUOTAS } from './quotas'
@@ -45,7 +45,7 @@ export interface AgentDependencies {
   readonly appDb: AppDb
   readonly audit: TenancyAudit
   /** Names of every tool there is; a profile may name no other. */
-  readonly knownTools: ReadonlySet<string>
+  readonly knownTools: KnownTools
   readonly publicUrl: string
   readonly clock: Clock
 }

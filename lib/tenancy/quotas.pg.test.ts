@@ -67,7 +67,7 @@ describe('the last place', () => {
     const agents = createAgents({
       appDb: db.app,
       audit,
-      knownTools: new Set(),
+      knownTools: new Map(),
       publicUrl: 'https://gw.example',
       clock: systemClock,
     })
@@ -78,7 +78,7 @@ describe('the last place', () => {
     const ada = await owner()
     const { tenantId } = ada()
     const shared = { appDb: db.app, audit, clock: systemClock }
-    const agents = createAgents({ ...shared, knownTools: new Set(), publicUrl: 'https://gw.example' })
+    const agents = createAgents({ ...shared, knownTools: new Map(), publicUrl: 'https://gw.example' })
     const sessions = createAgentSessions({ ...shared, log: createLog('test', 'silent') })
     const [one, other] = [await agents.create(ada(), { name: 'one' }), await agents.create(ada(), { name: 'other' })]
     await db.adminQuery(

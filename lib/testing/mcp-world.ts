@@ -26,7 +26,7 @@ import { Secret } from '../secret'
 import { createAgentSessions, type AgentSessions } from '../tenancy/agent-sessions'
 import { createAgents, type Agents } from '../tenancy/agents'
 import type { PersonPrincipal } from '../tenancy/principal'
-import { createToolRegistry, TOOLS, type ToolRegistry } from '../tools/registry'
+import { createToolRegistry, type ToolRegistry } from '../tools/registry'
 import { createTestAudit } from './audit'
 import { insertConnection } from './connection-row'
 import { createTestDatabases, type TestDatabases } from './database'
@@ -200,7 +200,7 @@ export async function createMcpWorld(
   const agents = createAgents({
     appDb: db.app,
     audit,
-    knownTools: new Set([...registry.names, ...TOOLS.map(({ name }) => name)]),
+    knownTools: new Map([...createToolRegistry().known, ...registry.known]),
     publicUrl: origin,
     clock,
   })

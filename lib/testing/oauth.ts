@@ -176,7 +176,7 @@ export async function createOauthWorld(
     clock,
   })
   const registry = createToolRegistry()
-  const agents = createAgents({ appDb: db.app, audit, knownTools: registry.names, publicUrl: origin, clock })
+  const agents = createAgents({ appDb: db.app, audit, knownTools: registry.known, publicUrl: origin, clock })
   const sessions = createAgentSessions({ appDb: db.app, audit, clock, log })
   const tokens = createScriptedTokens()
   tokens.grantedScopes = ['repo']

@@ -20,6 +20,7 @@ import { slackReadChannel } from './catalog/slack/read-channel'
 import { slackReplyInThread } from './catalog/slack/reply-in-thread'
 import { slackSearchUsers } from './catalog/slack/search-users'
 import { slackSendMessage } from './catalog/slack/send-message'
+import type { KnownTools } from '../policy/profile'
 import type { Tool } from './tool'
 
 export const TOOLS: readonly Tool[] = [
@@ -73,6 +74,8 @@ export interface CompiledTool {
 export interface ToolRegistry {
   readonly tools: readonly CompiledTool[]
   readonly names: ReadonlySet<string>
+  /** What rules of a profile can be about. */
+  readonly known: KnownTools
   get(name: string): CompiledTool | undefined
 }
 
@@ -84,8 +87,18 @@ export function createToolRegistry(tools: readonly Tool[] = TOOLS): ToolRegistry
     if ('account' in tool.input.shape) throw new TypeError(`${tool.name}: the argument "account" belongs to the broker`)
     byName.set(tool.name, { tool, listing: listingOf(tool) })
   }
-  return { tools: [...byName.values()], names: new Set(byName.keys()), get: (name) => byName.get(name) }
+  return {
+    tools: [...byName.values()],
+    names: new Set(byName.keys()),
+    known: new Map(tools.map((tool) => [tool.name, subjectsOf(tool)])),
+    get: (name) => byName.get(name),
+  }
 }
+
+const subjectsOf = ({ resources = {}, input }: Tool) => ({
+  resources: new Set(Object.keys(resources)),
+  arguments: new Set(Object.keys(input.shape)),
+})
 
 function listingOf(tool: Tool): ToolListing {
   const { readOnly, destructive, idempotent, openWorld } = tool.annotations

@@ -9,6 +9,7 @@
 import type { z } from 'zod'
 
 import type { ProviderName } from '../config'
+import type { ResourceReaders } from '../policy/resources'
 import type { CursorState } from './cursor'
 import type { ApiPath } from './path'
 
@@ -72,6 +73,8 @@ interface ToolFacts<I extends z.ZodObject, O extends z.ZodObject> {
   readonly output: O
   readonly annotations: ToolAnnotations
   readonly scopes: ToolScopes
+  /** What calls are about, for rules that hold whatever a tool calls its arguments. */
+  readonly resources?: ResourceReaders<z.output<I>>
 }
 
 export interface ToolDefinition<I extends z.ZodObject, O extends z.ZodObject> extends ToolFacts<I, O> {
@@ -79,12 +82,13 @@ export interface ToolDefinition<I extends z.ZodObject, O extends z.ZodObject> ex
 }
 
 /** A tool whose argument types are forgotten. Only arguments that its own `input` gave out may go into `run`. */
-export interface Tool extends ToolFacts<z.ZodObject, z.ZodObject> {
+export interface Tool extends Omit<ToolFacts<z.ZodObject, z.ZodObject>, 'resources'> {
+  readonly resources?: ResourceReaders<Readonly<Record<string, unknown>>>
   run(args: Record<string, unknown>, api: ToolApi): Promise<Record<string, unknown>>
 }
 
 export function defineTool<I extends z.ZodObject, O extends z.ZodObject>(tool: ToolDefinition<I, O>): Tool {
-  return tool // `run` gets what `input` of the same object parsed, which makes the forgotten types true at run time
+  return tool as unknown as Tool // `run` and the readers get what `input` of the same object parsed, which makes the forgotten types true at run time
 }
 
 /** Longest text a tool gives back in one field. Clients cut answers of more than about 100,000 characters. */

@@ -16,6 +16,10 @@ export const repoArgument = z
   .string()
   .regex(/^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/, 'is not the name of a repository')
   .describe('Name of the repository, without its owner.')
+/** As people write it, for rules. */
+export const repository = ({ owner, repo }: { readonly owner: string; readonly repo: string }): readonly string[] => [
+  `${owner}/${repo}`,
+]
 export const issueNumberArgument = z.int().min(1).max(2_147_483_647).describe('Number of the issue or pull request.')
 export const limitArgument = z.int().min(1).max(100).default(20).describe('How many to return, at most 100.')
 

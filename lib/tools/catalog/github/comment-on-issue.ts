@@ -2,7 +2,7 @@ import { z } from 'zod'
 
 import { apiPath } from '../../path'
 import { defineTool } from '../../tool'
-import { github, issueNumberArgument, ownerArgument, repoArgument, writeScopes } from './api'
+import { github, issueNumberArgument, ownerArgument, repoArgument, repository, writeScopes } from './api'
 
 const commentWire = z.object({ id: z.int(), html_url: z.string(), created_at: z.string() })
 
@@ -19,6 +19,7 @@ export const githubCommentOnIssue = defineTool({
   }),
   output: z.object({ id: z.int(), url: z.string(), created_at: z.string() }),
   annotations: { readOnly: false, destructive: false, idempotent: false, openWorld: true },
+  resources: { repository },
   scopes: writeScopes,
   async run({ owner, repo, issue_number, body }, api) {
     const answer = await api.send(

@@ -2,7 +2,7 @@ import { z } from 'zod'
 
 import { apiPath } from '../../path'
 import { defineTool, line } from '../../tool'
-import { github, ownerArgument, repoArgument, writeScopes } from './api'
+import { github, ownerArgument, repoArgument, repository, writeScopes } from './api'
 
 const issueWire = z.object({ number: z.int(), title: z.string(), state: z.string(), html_url: z.string() })
 
@@ -25,6 +25,7 @@ export const githubCreateIssue = defineTool({
   }),
   output: z.object({ number: z.int(), title: z.string(), state: z.string(), url: z.string() }),
   annotations: { readOnly: false, destructive: false, idempotent: false, openWorld: true },
+  resources: { repository, label: ({ labels = [] }) => labels, login: ({ assignees = [] }) => assignees },
   scopes: writeScopes,
   async run({ owner, repo, ...issue }, api) {
     const answer = await api.send(

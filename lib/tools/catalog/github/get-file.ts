@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { InvalidArgument } from '../../invalid-argument'
 import { apiPath, withSegments } from '../../path'
 import { capText, defineTool } from '../../tool'
-import { github, ownerArgument, readScopes, repoArgument } from './api'
+import { github, ownerArgument, readScopes, repoArgument, repository } from './api'
 
 const fileWire = z.object({
   type: z.string(),
@@ -47,6 +47,7 @@ export const githubGetFile = defineTool({
     entries: z.array(z.object({ type: z.string(), name: z.string(), path: z.string(), size: z.int() })).nullable(),
   }),
   annotations: { readOnly: true, destructive: false, idempotent: true, openWorld: false },
+  resources: { repository, path: ({ path }) => [path], ref: ({ ref }) => (ref === undefined ? undefined : [ref]) },
   scopes: readScopes,
   async run(args, api) {
     const path = args.path.replace(/\/+$/, '')

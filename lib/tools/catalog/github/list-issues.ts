@@ -11,6 +11,7 @@ import {
   pageNumber,
   readScopes,
   repoArgument,
+  repository,
   userWire,
 } from './api'
 
@@ -83,6 +84,7 @@ export const githubListIssues = defineTool({
     next_cursor: z.string().nullable(),
   }),
   annotations: { readOnly: true, destructive: false, idempotent: true, openWorld: false },
+  resources: { repository, label: ({ labels }) => (labels?.length === 0 ? undefined : labels) },
   scopes: readScopes,
   async run(args, api) {
     const page = pageNumber(api.page)

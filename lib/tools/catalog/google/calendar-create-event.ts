@@ -46,6 +46,7 @@ export const calendarCreateEvent = defineTool({
   input,
   output: z.object({ event: eventOutput, already_existed: z.boolean() }),
   annotations: { readOnly: false, destructive: false, idempotent: true, openWorld: true },
+  resources: { calendar: ({ calendar_id }) => [calendar_id], recipient: ({ attendees }) => attendees },
   scopes: { anyOf: [[scope('calendar.events')]], least: [scope('calendar.events')] },
   async run(args, api) {
     const isAllDay = !args.start.includes('T')

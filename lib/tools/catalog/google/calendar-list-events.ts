@@ -32,6 +32,7 @@ export const calendarListEvents = defineTool({
     next_cursor: z.string().nullable(),
   }),
   annotations: { readOnly: true, destructive: false, idempotent: true, openWorld: false },
+  resources: { calendar: ({ calendar_id }) => [calendar_id] },
   scopes: {
     anyOf: [[scope('calendar.events.readonly')], [scope('calendar.events')], [scope('calendar.readonly')]],
     least: [scope('calendar.events.readonly')],

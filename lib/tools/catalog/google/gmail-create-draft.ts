@@ -35,6 +35,7 @@ export const gmailCreateDraft = defineTool({
   }),
   output: z.object({ draft_id: z.string(), message_id: z.string(), thread_id: z.string().nullable() }),
   annotations: { readOnly: false, destructive: false, idempotent: false, openWorld: false },
+  resources: { recipient: ({ to, cc, bcc }) => [...to, ...cc, ...bcc] },
   scopes: { anyOf: [[scope('gmail.compose')]], least: [scope('gmail.compose')] },
   async run(args, api) {
     const raw = Buffer.from(

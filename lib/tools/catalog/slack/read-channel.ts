@@ -51,6 +51,7 @@ export const slackReadChannel = defineTool({
     next_cursor: z.string().nullable(),
   }),
   annotations: { readOnly: true, destructive: false, idempotent: true, openWorld: false },
+  resources: { channel: ({ channel_id }) => [channel_id] },
   scopes: {
     anyOf: [['channels:history'], ['groups:history'], ['im:history'], ['mpim:history']],
     least: ['channels:history'],

@@ -18,6 +18,7 @@ export const slackReplyInThread = defineTool({
   }),
   output: z.object({ channel_id: z.string(), ts: z.string(), thread_ts: z.string() }),
   annotations: { readOnly: false, destructive: false, idempotent: false, openWorld: true },
+  resources: { channel: ({ channel_id }) => [channel_id] },
   scopes: { anyOf: [['chat:write']], least: ['chat:write'] },
   async run(args, api) {
     const answer = await api.send({
