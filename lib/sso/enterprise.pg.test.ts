@@ -275,6 +275,26 @@ describe('signing in through a workspace’s issuer', () => {
     expect(await signIn(world)).toMatchObject(refused('subject_changed'))
   })
 
+  it('takes the same subject at another issuer for another person, also where the first one is still known', async () => {
+    const world = await workspace()
+    issuer.person = alice(world)
+    const { ticket } = await signedIn(world)
+    const { issuer: address, clientId, clientSecret } = other
+    await configs.save(world.owner, { issuer: address, clientId, clientSecret, joinRole: 'member' })
+    other.register(world.config.redirectUri)
+    // Everybody who came through the issuer of before is unlinked.
+    expect(await configs.links(world.owner)).toEqual([])
+    await db.adminQuery(
+      'app',
+      `INSERT INTO person_identity (id, person_id, tenant_id, provider, issuer, subject, label)
+       VALUES ('idn_left_behind', $1, $2, 'oidc', $3, 'alice-at-issuer', 'x')`,
+      [ticket.personId, world.tenantId, issuer.issuer],
+    )
+    other.person = alice(world, { email: `mallory@${world.domain}` })
+    const mallory = await signedIn(world, { at: other })
+    expect(mallory.ticket.personId).not.toBe(ticket.personId)
+  })
+
   it('refuses to link somebody who is another at the issuer already, or whom another has', async () => {
     const world = await workspace()
     issuer.person = alice(world)
