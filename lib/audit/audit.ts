@@ -3,7 +3,8 @@
  *
  * A call acts only after its intent is committed, and the same statement says whether it may go on. An event commits
  * with what it describes. What ends or narrows access is never refused for want of a record: it goes to an outbox in the
- * same transaction, else to a spool on disk, and is moved into the trail later, exactly once.
+ * same transaction, else to a spool on disk, and is moved into the trail later, exactly once. A trail that somebody holds
+ * costs the first of them a short wait and the others none.
  *
  * @module
  */
@@ -14,6 +15,7 @@ import { isConflict } from '../db/retry'
 import { AppError } from '../errors'
 import type { TenantId } from '../ids'
 import type { Log } from '../log'
+import { createTrailBlockages, SHORT_LOCK_MS, type Blockage } from './blockage'
 import { createDrain, insertEvent, type DrainReport } from './drain'
 import { createIntents, unavailable } from './intents'
 import { createOutcomes } from './outcomes'
@@ -66,6 +68,8 @@ export interface Audit {
   /** Answers what is under way, stores what is pending, closes connections. */
   close(): Promise<void>
   readonly seals: AuditSeals
+  /** Whether the trail is known to take no records. Whoever must not wait for it asks first, and says when it waited. */
+  readonly trail: Blockage
 }
 
 export interface AuditDeps {
@@ -81,6 +85,8 @@ export interface AuditDeps {
   readonly spoolDir: string
   readonly maxSpoolBytes?: number
   readonly limits?: Partial<WriterLimits>
+  /** How often a trail that took no records is tried. */
+  readonly probeMs?: number
   readonly onAlarm?: (reason: 'spool_full' | 'spool_unwritable') => void
 }
 
@@ -101,6 +107,12 @@ export function createAudit(deps: AuditDeps): Audit {
     maxBytes: deps.maxSpoolBytes ?? MAX_SPOOL_BYTES,
     log,
     onAlarm: deps.onAlarm ?? (() => undefined),
+  })
+
+  const { trail, outbox } = createTrailBlockages({
+    appDb,
+    log,
+    ...(deps.probeMs === undefined ? {} : { everyMs: deps.probeMs }),
   })
 
   // The disk of a gateway may be its own, where no worker can see it: whoever spooled also drains when the database is back.
@@ -167,6 +179,7 @@ export function createAudit(deps: AuditDeps): Audit {
 
   return {
     seals,
+    trail,
     intent: async (call) => {
       const start = performance.now()
       const record = await withDeadline(prepareIntent(call), ANSWER_MS)
@@ -178,19 +191,24 @@ export function createAudit(deps: AuditDeps): Audit {
     event: async (tx, event) => {
       try {
         const seal = hasFreeFields(event) ? await seals.current(event.tenantId) : null
-        const before = await setLockTimeout(tx, EVENT_LOCK_MS)
+        // Whoever waits holds a connection that somebody who ends access may need.
+        const before = await setLockTimeout(tx, trail.isBlocked ? SHORT_LOCK_MS : EVENT_LOCK_MS)
         await insertEvent(tx, pseudonyms, toEventRecord(event, seal, clock), event.tenantId)
         await setLockTimeout(tx, before)
       } catch (error) {
         // A conflict is tried again by whoever holds the transaction; anything else is said as what it is.
         if (error instanceof AppError || isConflict(error)) throw error
+        trail.report()
         throw unavailable(error)
       }
     },
     prepare,
     never: async (tx, event) => {
       const record = await prepare(event)
-      if (tx !== null && (await insertOutbox(tx, record, log))) return
+      if (tx !== null && !outbox.isBlocked) {
+        if (await insertOutbox(tx, record, log)) return
+        outbox.report()
+      }
       await toSpool(record)
     },
     drain: () => drain.drainAll(),
@@ -201,6 +219,8 @@ export function createAudit(deps: AuditDeps): Audit {
       await outcomes.settled()
       isClosed = true
       clearTimeout(recovery)
+      trail.close()
+      outbox.close()
       await writer.close()
     },
   }
@@ -241,7 +261,7 @@ async function insertOutbox(tx: AppTx, record: EventRecord, log: Log): Promise<b
     try {
       // A table locked by somebody must not hold up a revocation.
       const [before] = await tx.$queryRaw<{ lock_timeout: string }[]>`
-        SELECT current_setting('lock_timeout') AS lock_timeout, set_config('lock_timeout', '1000', true)`
+        SELECT current_setting('lock_timeout') AS lock_timeout, set_config('lock_timeout', ${String(SHORT_LOCK_MS)}, true)`
       await tx.$executeRaw`
         INSERT INTO audit_outbox (tenant_id, id, record) VALUES (${record.tenantId}, ${record.id}, ${JSON.stringify(record)}::jsonb)`
       await tx.$executeRaw`SELECT set_config('lock_timeout', ${before?.lock_timeout ?? '0'}, true)`

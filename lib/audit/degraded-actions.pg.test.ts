@@ -6,7 +6,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { systemClock } from '@/lib/clock'
-import { createLog } from '@/lib/log'
+import { createLog, type Log } from '@/lib/log'
 import { createAgentSessions, type AgentSessions } from '@/lib/tenancy/agent-sessions'
 import { createAgents, type Agents } from '@/lib/tenancy/agents'
 import type { MemberPrincipal } from '@/lib/tenancy/principal'
@@ -157,5 +157,59 @@ describe('while the trail cannot be written', () => {
       }
       expect(await count()).toEqual(before)
     })
+  })
+
+  it('of many safety actions only the first waits for a trail that is locked, and each is recorded once, in their order', async () => {
+    const waits: string[] = []
+    const silent = createLog('test', 'silent')
+    const log: Log = {
+      child: () => log,
+      debug: () => undefined,
+      info: () => undefined,
+      // What asked a table in vain says so.
+      warn: (_: unknown, message?: string) => void waits.push(message ?? ''),
+      error: silent.error.bind(silent),
+      fatal: (_: unknown, message?: string) => void waits.push(message ?? ''),
+    }
+    const trail = createTestAudit(db, { log, probeMs: 20 })
+    const quiet = createAgentSessions({ appDb: db.app, audit: trail, clock: systemClock, log })
+    const { owner, tenantId, agent, other } = await household()
+    const revoked: string[] = []
+    for (let i = 0; i < 20; i += 1) revoked.push((await quiet.issue(owner, agent.id)).id)
+    for (let i = 0; i < 20; i += 1) await quiet.issue(owner, other.id)
+    const repair = await locking('audit_record', 'audit_outbox')()
+    try {
+      for (const id of revoked) await quiet.revoke(owner, id)
+      // Each table was waited for once: the outbox by the first record, the trail by the first list of calls under way.
+      expect(waits).toHaveLength(2)
+      // Many in one transaction, which would not live to see the last of them if each waited.
+      expect((await quiet.revokeAll(owner, { agentId: other.id })).sessions).toHaveLength(21)
+      expect(waits).toHaveLength(2)
+      // What widens access is refused all the while.
+      await expect(quiet.issue(owner, agent.id)).rejects.toMatchObject({ code: 'audit.unavailable' })
+    } finally {
+      await repair()
+    }
+    await Promise.all([trail.drain(), trail.drain()])
+    await trail.drain()
+    const records = await db.adminQuery(
+      'app',
+      "SELECT target_id, reason FROM audit_record WHERE tenant_id = $1 AND action = 'session.revoked' ORDER BY occurred_at, id",
+      [tenantId],
+    )
+    expect(records.slice(0, 20).map(({ target_id }) => target_id)).toEqual(revoked)
+    expect(new Set(records.map(({ target_id }) => target_id)).size).toBe(41)
+    expect(records).toHaveLength(41)
+
+    // And once it answers again, the record commits with what it describes.
+    await expect.poll(() => trail.trail.isBlocked).toBe(false)
+    await expect
+      .poll(async () => {
+        const again = await quiet.issue(owner, agent.id)
+        await quiet.revoke(owner, again.id)
+        return db.adminQuery('app', 'SELECT count(*)::int AS n FROM audit_outbox WHERE tenant_id = $1', [tenantId])
+      })
+      .toEqual([{ n: 1 }])
+    await trail.close()
   })
 })

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { SHORT_LOCK_MS, type Blockage } from '../audit/blockage'
 import { actorOf } from '../audit/record'
 import type { Clock } from '../clock'
 import type { AppDb, AppTx } from '../db/app-db'
@@ -122,7 +123,7 @@ export interface AgentSessions {
 
 export interface AgentSessionDependencies {
   readonly appDb: AppDb
-  readonly audit: TenancyAudit
+  readonly audit: TenancyAudit & { readonly trail: Blockage }
   readonly clock: Clock
   readonly log: Log
 }
@@ -201,20 +202,21 @@ export function createAgentSessions({ appDb, audit, clock, log }: AgentSessionDe
 
   /** Asked after the revocation stands, so that none is missed. It is done by then; a list that cannot be had refuses nothing. */
   async function underWay(tenantId: TenantId, sessionIds: readonly string[]): Promise<CallId[]> {
-    if (sessionIds.length === 0) return []
+    if (sessionIds.length === 0 || audit.trail.isBlocked) return []
     try {
-      const rows = await appDb.tenant(
-        tenantId,
-        (tx) => tx.$queryRaw<{ call_id: string }[]>`
+      const rows = await appDb.tenant(tenantId, async (tx) => {
+        await tx.$executeRaw`SELECT set_config('lock_timeout', ${String(SHORT_LOCK_MS)}, true)`
+        return tx.$queryRaw<{ call_id: string }[]>`
           SELECT i.call_id FROM audit_record i
            WHERE i.tenant_id = ${tenantId} AND i.recorded_at > now() - make_interval(secs => ${LONGEST_CALL_SECONDS})
              AND i.kind = 'intent' AND i.decision = 'permit' AND i.agent_session_id = ANY (${[...sessionIds]}::text[])
              AND NOT EXISTS (SELECT 1 FROM audit_record o
                               WHERE o.tenant_id = i.tenant_id AND o.call_id = i.call_id AND o.kind = 'outcome')
-           ORDER BY i.recorded_at DESC LIMIT ${MAX_LISTED}`,
-      )
+           ORDER BY i.recorded_at DESC LIMIT ${MAX_LISTED}`
+      })
       return rows.map((row) => brand<'call'>(row.call_id))
     } catch (error) {
+      audit.trail.report()
       log.warn({ err: error }, 'calls under way could not be listed')
       return []
     }

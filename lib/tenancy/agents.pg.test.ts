@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
+import type { Blockage } from '@/lib/audit/blockage'
 import type { AuditEvent } from '@/lib/audit/record'
 import { AppError } from '@/lib/errors'
 import { newId, type PersonId, type TenantId } from '@/lib/ids'
@@ -28,7 +29,8 @@ describe('agents and their sessions', () => {
   const clock = { now: () => now }
   const recorded: { via: 'event' | 'never'; event: AuditEvent }[] = []
   let auditFails = false
-  const audit: TenancyAudit = {
+  const audit: TenancyAudit & { readonly trail: Blockage } = {
+    trail: { isBlocked: false, report: () => undefined },
     event: (_tx, event) => {
       if (auditFails) return Promise.reject(new AppError('audit.unavailable', 'No record could be written.'))
       recorded.push({ via: 'event', event })
