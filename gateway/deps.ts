@@ -8,6 +8,7 @@ import { createExports, exportFolder, type Exports } from '@/lib/audit/exports'
 import { createStreams, type Streams } from '@/lib/audit/streams'
 import { createRateLimitStore } from '@/lib/db/rate-limit-store'
 import { AppError } from '@/lib/errors'
+import type { TenantId } from '@/lib/ids'
 import { createApiKeys, type ApiKeys } from '@/lib/identity/api-keys'
 import { createAuthenticator, type Authenticator } from '@/lib/identity/authenticate'
 import { signInCookies, type SignInCookies } from '@/lib/identity/cookies'
@@ -83,6 +84,8 @@ export interface GatewayDeps extends SignInElsewhere {
   readonly inbox: Inbox
   readonly webhooks: Webhooks
   readonly exports: Exports
+  /** Tells the workers that a verification waits. */
+  readonly announceVerification: (tenantId: TenantId) => Promise<unknown>
   readonly streams: Streams
   readonly checkConnection: Check
   readonly doctor: Doctor
@@ -180,6 +183,7 @@ export function createGatewayDeps(core: Core): GatewayDeps {
       folder: exportFolder(config.dataDir),
       announce: (tenantId, exportId) => queue.enqueue('makeExport', { tenantId, exportId }),
     }),
+    announceVerification: (tenantId) => queue.enqueue('verifyTrail', { tenantId }),
     streams: createStreams({ appDb, audit, clock, newSigningSecret, openOrigins: config.egress.allow }),
     checkConnection: createCheck({
       ...core,

@@ -11,7 +11,9 @@ import { createNoise } from '@/lib/audit/noise'
 import { actorOf } from '@/lib/audit/record'
 import { loadConfig } from '@/lib/config'
 import { AppError } from '@/lib/errors'
+import { createChainLag } from '@/lib/audit/chain/lag'
 import { createLog } from '@/lib/log'
+import { createMetrics } from '@/lib/metrics'
 import type { AgentPrincipal } from '@/lib/tenancy/principal'
 import { createMcpObserver, hostRefused } from '@/lib/mcp/observe'
 import { createCore, type Core } from '@/wiring/core'
@@ -24,6 +26,7 @@ import { createGatewayDeps, type GatewayDeps } from './deps'
 import type { Readiness } from './health'
 import type { RouteFamily } from './http'
 import { createLeakedKeyHandler } from './leaked-keys'
+import { createMetricsServer } from './metrics'
 import { createMcpRoutes, createMcpRuntime, type McpRuntime } from './mcp'
 import { openOauth } from './oauth'
 import { createWebProxy } from './proxy'
@@ -68,6 +71,8 @@ async function main(): Promise<void> {
   }
   await mcp.start()
   await server.listen(config.port)
+  const metrics = createMetricsServer(createMetrics({ sources: [createChainLag(core)], log }))
+  if (config.metricsPort !== undefined) await metrics.listen(config.metricsPort)
   log.info({ port: config.port }, 'the gateway listens')
 
   let isStopping = false
@@ -76,7 +81,7 @@ async function main(): Promise<void> {
     isStopping = true
     // Streams never end by themselves; their clients open others elsewhere.
     mcp.state.close()
-    await server.drain(DRAIN_MS)
+    await Promise.all([server.drain(DRAIN_MS), metrics.close()])
     await mcp.close()
     await deps.close()
     await core.close()

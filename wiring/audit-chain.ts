@@ -50,6 +50,7 @@ export interface AuditChain {
   readonly store: ChainStore
   readonly sequencer: Sequencer
   readonly checkpoints: Checkpoints
+  readonly keys: ChainKeys
   /** Removes what workspaces keep no longer. */
   removeOld(): Promise<number>
   close(): Promise<void>
@@ -75,6 +76,7 @@ export async function createAuditChain({
     store,
     sequencer: createSequencer({ store, log }),
     checkpoints,
+    keys,
     removeOld: createChainRetention({ store, keys, checkpoints, clock, log }),
     close: async () => {
       await store.close()

@@ -5,6 +5,7 @@
  */
 import path from 'node:path'
 
+import { createVerifier } from '@/lib/audit/chain/verification'
 import { createExportMaker, exportFolder } from '@/lib/audit/exports'
 import { createTargetSender } from '@/lib/audit/stream-target'
 import { createStreamSender, type StreamSender } from '@/lib/audit/streams'
@@ -18,12 +19,13 @@ import { createWebhookBatches } from '@/lib/notifications/webhook-batch'
 import { createWebhookSender } from '@/lib/notifications/webhook-sender'
 import { signWebhook } from '@/lib/notifications/webhook-signature'
 import { brand } from '@/lib/ids'
+import type { JobPayload } from '@/lib/queue/catalog'
 import { createQueue, type JobQueue } from '@/lib/queue/queue'
 import type { JobHandlers } from '@/lib/queue/workers'
 import { forgetAttempts } from '@/lib/sso/attempts'
 import { recheckDomains } from '@/lib/sso/domains'
 import { createTxtLookup } from '@/lib/sso/txt'
-import { createAuditChain, type AuditChain } from '@/wiring/audit-chain'
+import { checkpointFolder, createAuditChain } from '@/wiring/audit-chain'
 import { createConnectionFlows } from '@/wiring/connections'
 import type { Core } from '@/wiring/core'
 import { webhookKeys } from '@/wiring/notifications'
@@ -52,7 +54,11 @@ export function createWorkerDeps(core: Core): WorkerDeps {
   const digests = createDigests({ appDb })
   const retention = createRetention({ appDb, log })
   const refreshDue = createRefreshDue(core)
-  const chain = openOnce(() => createAuditChain(core))
+  const chain = openOnce(async () => {
+    const opened = await createAuditChain(core)
+    const { store, keys } = opened
+    return { ...opened, verifier: createVerifier({ appDb, audit, store, keys, folder: checkpointFolder(config), log }) }
+  })
 
   /** What needs no credential. Runs without keys too. */
   const always: JobHandlers = {
@@ -75,6 +81,14 @@ export function createWorkerDeps(core: Core): WorkerDeps {
       await recheckDomains({ appDb, events: audit, lookupTxt: createTxtLookup() })
       await forgetAttempts(appDb)
     }),
+    // One at a time in a process: what waits is found again, and other work has its turn.
+    verifyTrail: singly(async ({ tenantId }: JobPayload<'verifyTrail'>) => {
+      await (await chain.open()).verifier.verify(brand<'tenant'>(tenantId))
+    }),
+    findVerifications: singly(async () => {
+      for (const tenantId of await (await chain.open()).verifier.due(SCAN))
+        await queue.enqueue('verifyTrail', { tenantId })
+    }),
     retention: singly(async () => {
       await retention()
       await (await chain.open()).removeOld()
@@ -84,7 +98,9 @@ export function createWorkerDeps(core: Core): WorkerDeps {
   return {
     queue,
     handlers: { ...always, ...whileReady(core, credentialHandlers(core, queue, refreshDue)) },
-    stop: refreshDue.stop,
+    stop: async () => {
+      await Promise.all([refreshDue.stop(), chain.opened()?.then((one) => one?.verifier.stop())])
+    },
     close: async () => {
       mailer.close()
       await queue.close()
@@ -188,16 +204,17 @@ function createWorkerMailer({ appDb, config, log }: Core): Mailer {
 }
 
 /** Opened by the first job that needs it; what fails, such as a key that cannot be read, is tried again by the next. */
-function openOnce(create: () => Promise<AuditChain>) {
-  let opened: Promise<AuditChain> | undefined
+function openOnce<T extends { close(): Promise<void> }>(create: () => Promise<T>) {
+  let opened: Promise<T> | undefined
   return {
-    open: (): Promise<AuditChain> => {
+    open: (): Promise<T> => {
       const opening = (opened ??= create())
       opening.catch(() => {
         if (opened === opening) opened = undefined
       })
       return opening
     },
+    opened: () => opened?.catch(() => undefined),
     close: async (): Promise<void> => {
       await (await opened?.catch(() => undefined))?.close()
     },
@@ -205,13 +222,13 @@ function openOnce(create: () => Promise<AuditChain>) {
 }
 
 /** A scan that takes longer than its interval is not run beside itself. */
-function singly(scan: () => Promise<void>): () => Promise<void> {
+function singly<T extends readonly unknown[]>(scan: (...given: T) => Promise<void>): (...given: T) => Promise<void> {
   let isRunning = false
-  return async () => {
+  return async (...given) => {
     if (isRunning) return
     isRunning = true
     try {
-      await scan()
+      await scan(...given)
     } finally {
       isRunning = false
     }

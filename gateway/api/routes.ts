@@ -48,7 +48,7 @@ export function apiRoutes(deps: GatewayDeps): AnyRoute[] {
     ...oauthClientRoutes({ ...deps, publicUrl }),
     ...activityRoutes({ ...core, exports: deps.exports }),
     ...activityStreamRoutes(deps),
-    ...auditChainRoutes(core),
+    ...auditChainRoutes({ ...core, announceVerification: deps.announceVerification }),
     ...apiKeyRoutes(deps),
     ...notificationRoutes({ ...deps, mailPath: mailPathOf(core.config) }),
   ]

@@ -111,6 +111,8 @@ export const ACTIONS = {
   'audit.arguments_read': { title: 'The arguments of a call were read' },
   'audit.person_erased': { title: 'A person was erased from the records', always: true },
   'audit.retention_changed': { title: 'How long records are kept was changed' },
+  'audit.verification_started': { title: 'A verification of the records was started' },
+  'audit.tampering_found': { title: 'The records are not what was written', always: true },
   'audit.unreadable_record': { title: 'A record under way could not be read', always: true },
 
   'provider_app.paused': { title: 'A provider refused our app, and its refreshes were paused', always: true },

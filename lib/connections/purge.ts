@@ -36,6 +36,7 @@ export const PURGED = [
   'sign_in_domain',
   'sign_in_config',
   'audit_stream',
+  'audit_verification',
   'audit_arguments',
   'audit_identity',
   'api_key',

@@ -37,6 +37,7 @@ export const JOBS = {
 
   makeExport: { ...delivery, payload: z.strictObject({ tenantId: id('tenant'), exportId: id('auditExport') }) },
   streamAudit: { ...delivery, payload: z.strictObject({ tenantId: id('tenant'), streamId: id('auditStream') }) },
+  verifyTrail: { ...delivery, payload: z.strictObject({ tenantId: id('tenant') }) },
 
   findMail: scan(15_000),
   findRevocations: scan(15_000),
@@ -53,6 +54,7 @@ export const JOBS = {
   findWebhooks: scan(10_000),
   findExports: scan(5_000),
   findStreams: scan(5_000),
+  findVerifications: scan(5_000),
   /** Domains of single sign-on that nobody looked at for a day, and sign-ins that nobody finished. */
   tendSignIn: scan(600_000),
   /** Workspaces that were deleted, when nobody took them back. */

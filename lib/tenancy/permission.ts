@@ -9,6 +9,8 @@ import type { MemberPrincipal, Role } from './principal'
 const EVERYONE: readonly Role[] = ['owner', 'admin', 'member', 'auditor']
 const MEMBERS: readonly Role[] = ['owner', 'admin', 'member']
 const ADMINS: readonly Role[] = ['owner', 'admin']
+/** Who answers for the record. */
+const AUDITORS: readonly Role[] = ['owner', 'admin', 'auditor']
 const OWNERS: readonly Role[] = ['owner']
 
 export const PERMISSIONS = {
@@ -47,6 +49,8 @@ export const PERMISSIONS = {
   /** The content of a call: what was sent, not only that it was. */
   'audit.read_arguments': ADMINS,
   'audit.export': ADMINS,
+  /** Have the chain over the records computed again. */
+  'audit.verify': AUDITORS,
   /** How long records are kept: what is removed is gone. */
   'audit.retention': OWNERS,
   /** Send the trail on to another system, as it grows. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { constants } from 'node:fs'
-import { mkdir, open, readdir, readFile, stat } from 'node:fs/promises'
+import { mkdir, open, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 
 import { AwsV4Signer } from 'aws4fetch'
@@ -13,10 +13,12 @@ import { createHash } from 'node:crypto'
 import type { Clock } from '../../clock'
 import type { OperatorEgress } from '../../egress/operator'
 import { AppError } from '../../errors'
+import type { TenantId } from '../../ids'
 import type { Secret } from '../../secret'
 import { statementSchema, type Statement } from './statement'
 
-export type SinkName = 'file' | 's3' | 'webhook'
+export const SINK_NAMES = ['file', 's3', 'webhook'] as const
+export type SinkName = (typeof SINK_NAMES)[number]
 
 export interface CheckpointSink {
   readonly name: SinkName
@@ -61,11 +63,13 @@ export interface ReadStatements {
 }
 
 /**
- * Everything said in a file, or in the files of a folder that end in `.jsonl` or `.json`.
+ * Everything said in a file, or in the files of a folder that end in `.jsonl` or `.json`; line by line, since what is said
+ * over the years is much.
  *
+ * @param tenant  of this workspace alone; lines that do not name it are not looked at
  * @throws when there is no such file or folder
  */
-export async function readStatements(place: string): Promise<ReadStatements> {
+export async function readStatements(place: string, tenant?: TenantId): Promise<ReadStatements> {
   const names = (await stat(place)).isDirectory()
     ? (await readdir(place, { recursive: true }))
         .filter((name) => /\.jsonl?$/.test(name))
@@ -74,13 +78,15 @@ export async function readStatements(place: string): Promise<ReadStatements> {
     : [place]
   const statements: Statement[] = []
   let unreadable = 0
-  for (const name of names)
-    for (const line of (await readFile(name, 'utf8')).split('\n')) {
-      if (line.trim() === '') continue
+  for (const name of names) {
+    const file = await open(name)
+    for await (const line of file.readLines()) {
+      if (line.trim() === '' || (tenant !== undefined && !line.includes(tenant))) continue
       const parsed = statementSchema.safeParse(parseJson(line))
-      if (parsed.success) statements.push(parsed.data)
-      else unreadable += 1
+      if (!parsed.success) unreadable += 1
+      else if (tenant === undefined || parsed.data.tenant === tenant) statements.push(parsed.data)
     }
+  }
   return { statements, unreadable }
 }
 

@@ -13,27 +13,29 @@ import { GENESIS, hashOf, JOIN_ERASURE, LATENESS_MS, RECORD_COLUMNS, type Stored
 import { statementSchema, type ChainKeys, type Statement } from './statement'
 import type { ChainStore } from './store'
 
-export type ProblemKind =
+export const PROBLEM_KINDS = [
   /** Its content is not what it was when it was linked. */
-  | 'edited'
+  'edited',
   /** It is gone, though the chain says that it was there. */
-  | 'deleted'
+  'deleted',
   /** It was put in afterwards. */
-  | 'inserted'
+  'inserted',
   /** It stands in another's place. */
-  | 'reordered'
+  'reordered',
   /** It claims to be older than what was recorded before it. */
-  | 'back_dated'
+  'back_dated',
   /** It claims to be younger than its link. */
-  | 'post_dated'
+  'post_dated',
   /** The chain ends before what a checkpoint or its own head says: its end was cut off, or an older state was restored. */
-  | 'truncated'
+  'truncated',
   /** The chain holds together and is not the one that a checkpoint saw: it was computed anew from somewhere before. */
-  | 'rewritten'
+  'rewritten',
   /** A checkpoint knows the workspace and the database does not. */
-  | 'gone'
+  'gone',
   /** A statement in the checkpoints is not signed by a key of ours. */
-  | 'forged_checkpoint'
+  'forged_checkpoint',
+] as const
+export type ProblemKind = (typeof PROBLEM_KINDS)[number]
 
 export interface Problem {
   readonly kind: ProblemKind
@@ -66,6 +68,14 @@ export interface VerifyDeps {
   readonly store: ChainStore
   readonly keys: Pick<ChainKeys, 'isSigned'>
   readonly page?: number
+  /** After each page; records are looked at twice, once in their chain and once by themselves. What it throws ends the work. */
+  readonly onProgress?: (progress: Progress) => Promise<void>
+}
+
+export interface Progress {
+  readonly done: number
+  /** As far as can be said. */
+  readonly total: number
 }
 
 interface LinkRow extends Partial<StoredRecord> {
@@ -89,6 +99,7 @@ const PAGE = 2_000
 const ATTEMPTS = 3
 /** How far from its place a record is looked for. */
 const SHIFT = 64
+const SIGNATURES_IN_A_ROW = 200
 
 /**
  * @param statements  what was said about this tenant, from wherever; in any order, more than once
@@ -107,13 +118,12 @@ export async function verifyChain(
 }
 
 async function verifyOnce(
-  { store, keys, page = PAGE }: VerifyDeps,
+  { store, keys, page = PAGE, onProgress = () => Promise.resolve() }: VerifyDeps,
   tenantId: TenantId,
   statements: readonly Statement[],
 ): Promise<ChainReport> {
   const problems: Problem[] = []
-  const forged = statements.find((statement) => !keys.isSigned(statement))
-  const said = statements.filter((statement) => keys.isSigned(statement))
+  const { said, forged } = await sortBySignature(keys, statements)
   const checkpoints = hashesOf(said.filter(({ kind }) => kind === 'checkpoint'))
   const last = Math.max(0, ...checkpoints.keys())
   const bounds = await boundsOf(store, keys, tenantId)
@@ -121,13 +131,19 @@ async function verifyOnce(
   const cut = newestCut([...(bounds.cut === null ? [] : [bounds.cut]), ...said.filter(({ kind }) => kind === 'cut')])
   const end = Number(bounds.head_position ?? bounds.last_position ?? cut?.position ?? 0)
 
-  const walk = await walkChain({ store, page }, tenantId, checkpoints, cut, end)
+  const links = Math.max(0, end - (cut?.position ?? 0))
+  let done = 0
+  const onPage = (rows: number) => {
+    done += rows
+    return onProgress({ done, total: Math.max(done, 2 * links) })
+  }
+  const walk = await walkChain({ store, page, onPage }, tenantId, checkpoints, cut, end)
   if (walk.problem !== undefined) problems.push(walk.problem)
   else {
     const atEnd = endProblem(bounds, walk, last, end)
     if (atEnd !== undefined) problems.push(atEnd)
   }
-  const loose = await looseRecords(store, tenantId, page)
+  const loose = await looseRecords({ store, page, onPage }, tenantId)
   if (loose.inserted !== undefined)
     problems.push({
       kind: 'inserted',
@@ -169,8 +185,26 @@ interface Walk {
   readonly problem?: Problem
 }
 
+interface Pages {
+  readonly store: ChainStore
+  readonly page: number
+  readonly onPage: (rows: number) => Promise<void>
+}
+
+/** A signature takes a while to check, and there may be one for every minute of years: others have their turn in between. */
+async function sortBySignature(keys: Pick<ChainKeys, 'isSigned'>, statements: readonly Statement[]) {
+  const said: Statement[] = []
+  let forged: Statement | undefined
+  for (const [index, statement] of statements.entries()) {
+    if (index % SIGNATURES_IN_A_ROW === SIGNATURES_IN_A_ROW - 1) await new Promise((resolve) => setImmediate(resolve))
+    if (keys.isSigned(statement)) said.push(statement)
+    else forged ??= statement
+  }
+  return { said, forged }
+}
+
 async function walkChain(
-  { store, page }: { readonly store: ChainStore; readonly page: number },
+  { store, page, onPage }: Pages,
   tenantId: TenantId,
   checkpoints: ReadonlyMap<number, string>,
   cut: Statement | undefined,
@@ -234,6 +268,7 @@ async function walkChain(
       checked += 1
       if (row.is_erased) erased += 1
     }
+    await onPage(rows.length)
   }
   return result()
 }
@@ -415,9 +450,8 @@ async function placeOf(
 
 /** Records without a link: those that wait for one, and the first of those that were not there in their time. */
 async function looseRecords(
-  store: ChainStore,
+  { store, page, onPage }: Pages,
   tenantId: TenantId,
-  page: number,
 ): Promise<{ readonly waiting: number; readonly waitingSeconds: number; readonly inserted: string | undefined }> {
   let after = { at: '-infinity', id: '' }
   let waiting = 0
@@ -448,6 +482,7 @@ async function looseRecords(
         waitingSeconds = Math.max(waitingSeconds, row.waited)
       }
     }
+    await onPage(rows.length)
     const last = rows.at(-1)
     if (last === undefined || rows.length < page) return { waiting, waitingSeconds, inserted }
     after = { at: last.at, id: last.id }
