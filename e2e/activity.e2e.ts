@@ -6,6 +6,7 @@ import { expect, test, type BrowserContext, type Page } from '@playwright/test'
 import { barriersOf } from './support/barriers'
 import { portcullis } from './support/cli'
 import { READS, startConnected, type Connected } from './support/connected'
+import { withDatabase } from './support/database'
 import { isSignedBy, startReceiver, type Receiver } from './support/receiver'
 
 /** The trail as its owner reads it: searched, watched, taken along and sent on. */
@@ -122,6 +123,40 @@ test('a stream sends every record on, signed', async () => {
   expect(receiver.calls.map(({ body }) => body).join('')).toContain(READS.github.tool)
   await expect(main()).toContainText(/Webhook · \d+ records/)
   await look('streams')
+  expect(consoleProblems).toEqual([])
+})
+
+test('the page on integrity says that the record is intact, and after an edit in the database names that record', async () => {
+  await page.goto(`${world.product.url}/activity`)
+  await page.getByRole('navigation', { name: 'Activity' }).getByRole('link', { name: 'Integrity' }).click()
+  await expect(page.getByRole('heading', { level: 1, name: 'Integrity' })).toBeVisible()
+  // Sealed, and said outside.
+  await expect(main()).toContainText('A file in the data folder', { timeout: 60_000 })
+  await look('integrity')
+  await page.getByRole('button', { name: 'Verify now' }).focus()
+  await page.keyboard.press('Enter')
+  await expect(main()).toContainText('The record is intact', { timeout: 60_000 })
+  await look('integrity-intact')
+
+  await page.getByRole('button', { name: 'Change retention' }).click()
+  await page.getByLabel('Keep records', { exact: true }).selectOption('days')
+  await page.getByLabel(/^Days/).fill('400')
+  await look('integrity-retention')
+  await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click()
+  await expect(main()).toContainText('400 days')
+
+  const [edited] = await withDatabase(world.product.dataDir, 'portcullis', async (query) => {
+    const found = await query(
+      "SELECT r.tenant_id, r.id FROM audit_record r JOIN audit_link l ON l.tenant_id = r.tenant_id AND l.record_id = r.id WHERE r.tool IS NOT NULL AND r.kind = 'intent' ORDER BY l.position LIMIT 1",
+    )
+    await query('UPDATE audit_record SET decision = $1 WHERE id = $2', ['deny', String(found[0]?.['id'])])
+    return found
+  })
+  await page.getByRole('button', { name: 'Verify now' }).click()
+  await expect(main()).toContainText('The record is not what was written', { timeout: 60_000 })
+  await expect(main()).toContainText('A record was edited')
+  await expect(main()).toContainText(String(edited?.['id']))
+  await look('integrity-tampered')
   expect(consoleProblems).toEqual([])
 })
 

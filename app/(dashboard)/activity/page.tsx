@@ -42,6 +42,7 @@ export default async function Activity({
       agents={agents}
       people={members.map(({ id, name }) => ({ id, name }))}
       canExport={isPermitted(viewer.role, 'audit.export')}
+      canVerify={isPermitted(viewer.role, 'audit.verify')}
       accounts={accounts.map(({ id, provider, account }) => ({ id, name: `${account} (${providerName(provider)})` }))}
     />
   )

@@ -32,6 +32,7 @@ export function ActivityPage({
   accounts,
   people,
   canExport,
+  canVerify,
 }: {
   /** As the page's server read it. */
   first: Page
@@ -41,6 +42,7 @@ export function ActivityPage({
   accounts: readonly { readonly id: string; readonly name: string }[]
   people: readonly { readonly id: string; readonly name: string }[]
   canExport: boolean
+  canVerify: boolean
 }) {
   const pathname = usePathname()
   const [shown, setShown] = useState(first)
@@ -78,7 +80,7 @@ export function ActivityPage({
       accounts={accounts}
       people={people}
       tools={catalogue.kind === 'ready' ? catalogue.catalogue.tools.map(({ name }) => name) : []}
-      nav={canExport ? <ActivityNav current="activity" /> : undefined}
+      nav={canVerify ? <ActivityNav current="activity" canExport={canExport} /> : undefined}
       chart={<ActivityOverTime query={apiFilter(filter)} isLive={isNewest && !isPaused} />}
       live={isNewest ? live : undefined}
       heldCount={isPaused ? newest.rows.filter((row) => !known.has(row.id)).length : 0}
