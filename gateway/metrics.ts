@@ -51,9 +51,10 @@ export function createMetricsServer(metrics: Metrics): MetricsServer {
       }),
     close: () =>
       new Promise((resolve) => {
-        if (!server.listening) return resolve()
-        server.close(() => resolve())
-        server.closeAllConnections()
+        if (server.listening) {
+          server.close(() => resolve())
+          server.closeAllConnections()
+        } else resolve()
       }),
   }
 }

@@ -9,6 +9,7 @@ import path from 'node:path'
 
 import { AwsV4Signer } from 'aws4fetch'
 import { createHash } from 'node:crypto'
+import { z } from 'zod'
 
 import type { Clock } from '../../clock'
 import type { OperatorEgress } from '../../egress/operator'
@@ -26,6 +27,13 @@ export interface CheckpointSink {
   tell(statements: readonly Statement[]): Promise<void>
 }
 
+/** A statement by itself, or in what a webhook was sent. */
+const lineSchema = z.union([
+  statementSchema,
+  z
+    .object({ type: z.literal(['audit.checkpoint', 'audit.cut']), statement: statementSchema })
+    .transform((body) => body.statement),
+])
 const TIMEOUT_MS = 10_000
 const MAX_ANSWER_BYTES = 64 * 1024
 
@@ -82,7 +90,7 @@ export async function readStatements(place: string, tenant?: TenantId): Promise<
     const file = await open(name)
     for await (const line of file.readLines()) {
       if (line.trim() === '' || (tenant !== undefined && !line.includes(tenant))) continue
-      const parsed = statementSchema.safeParse(parseJson(line))
+      const parsed = lineSchema.safeParse(parseJson(line))
       if (!parsed.success) unreadable += 1
       else if (tenant === undefined || parsed.data.tenant === tenant) statements.push(parsed.data)
     }

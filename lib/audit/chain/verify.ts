@@ -235,9 +235,9 @@ async function walkChain(
   while (position < end) {
     const rows = await readPage(store, tenantId, position, end, page)
     if (rows.length === 0) return result()
-    for (const [index, row] of rows.entries()) {
+    for (const row of rows) {
       const expected = position + 1
-      const problem = await linkProblem(store, tenantId, { position: expected, hash, from }, rows, index)
+      const problem = await linkProblem(store, tenantId, { position: expected, hash, from }, row)
       if (problem !== undefined) return result(problem)
       const recorded = Number(row.recorded_ms)
       if (recorded < latest - LATENESS_MS)
@@ -278,11 +278,8 @@ async function linkProblem(
   store: ChainStore,
   tenantId: TenantId,
   before: { readonly position: number; readonly hash: Buffer; readonly from: number },
-  rows: readonly LinkRow[],
-  index: number,
+  row: LinkRow,
 ): Promise<Problem | undefined> {
-  const row = rows[index]
-  if (row === undefined) return undefined
   const { position, hash: previous, from } = before
   const actual = Number(row.position)
   if (actual !== position)
@@ -297,10 +294,17 @@ async function linkProblem(
   const follows = row.previous.equals(previous)
   if (follows && hashOf(position, previous, record).equals(row.hash)) return undefined
 
+  // Wherever a page happened to end.
+  const near = await readPage(store, tenantId, Math.max(from, position - SHIFT) - 1, position + SHIFT, 2 * SHIFT + 1)
+  const linkedAt = (wanted: number) => near.find((one) => Number(one.position) === wanted)?.linked_id ?? null
   if (follows) {
-    const other = rows.slice(Math.max(0, index - SHIFT), index + SHIFT).find((one) => {
+    const other = near.find((one) => {
       const candidate = recordOf(one)
-      return candidate !== undefined && one !== row && hashOf(position, previous, candidate).equals(row.hash)
+      return (
+        candidate !== undefined &&
+        one.linked_id !== row.linked_id &&
+        hashOf(position, previous, candidate).equals(row.hash)
+      )
     })
     return other === undefined
       ? bad('edited', position, row.linked_id, 'the record is not what it was when it was linked')
@@ -313,13 +317,13 @@ async function linkProblem(
     if (hashOf(position + shift, row.previous, record).equals(row.hash))
       return bad('deleted', position, null, `${shift} before ${row.linked_id} ${shift === 1 ? 'is' : 'are'} missing`)
     if (position - shift >= from && hashOf(position - shift, row.previous, record).equals(row.hash))
-      return bad('inserted', position - shift, rows[index - shift]?.linked_id ?? null, 'was not in the chain')
+      return bad('inserted', position - shift, linkedAt(position - shift), 'was not in the chain')
   }
   if (position > from && hashOf(position, row.previous, record).equals(row.hash))
     return bad(
       'edited',
       position - 1,
-      rows[index - 1]?.linked_id ?? null,
+      linkedAt(position - 1),
       'the record and its link are not those that the next one was linked to',
     )
   return bad('edited', position, row.linked_id, 'the record and its link do not follow the one before')
