@@ -202,11 +202,11 @@ function Found({ verification: { endedAt, isTooLong, report } }: { verification:
     return (
       <Alert tone="success" title="The record is intact">
         {report.checked === 0 ? (
-          <p>There was nothing to compute yet {when}.</p>
+          <p>There was nothing to verify yet, {when}.</p>
         ) : (
           <p>
-            {number(report.checked)} {report.checked === 1 ? 'record' : 'records'}, from {number(report.from)} to{' '}
-            {number(report.to)}, were what was written {when}.{' '}
+            Verified {when}: {number(report.checked)} {report.checked === 1 ? 'record' : 'records'}, from{' '}
+            {number(report.from)} to {number(report.to)}, {report.checked === 1 ? 'is' : 'are'} what was written.{' '}
             {report.vouchedTo === 0
               ? 'No checkpoint speaks of them yet.'
               : `A signed checkpoint vouches for them up to ${number(report.vouchedTo)}.`}
