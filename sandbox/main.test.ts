@@ -67,6 +67,9 @@ test('the bundle announces itself in one line, ends with its parent, and comes b
   }).toString()
   const callback = await consentAs(url, { account: 'ana-ribeiro' })
   expect(callback.href).toContain(`${redirectUri}?code=`)
+  const signIn = 'http://localhost:3000/signin/with/github/callback'
+  url.searchParams.set('redirect_uri', signIn)
+  expect((await consentAs(url, { account: 'ana-ribeiro' })).href).toContain(`${signIn}?code=`)
   expect(readFileSync(path.join(folder, 'sandbox-state.ndjson'), 'utf8')).toContain(first.ready.github.clientId)
   first.child.stdin!.end()
   expect(await exitOf(first.child)).toBe(0)

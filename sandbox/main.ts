@@ -4,7 +4,7 @@
  *     sandbox --data-dir <folder> [--public-url <url>] [--redirect-uri <provider>=<uri>]… [--config <file>]
  *             [--google-port <n>] [--github-port <n>] [--slack-port <n>] [--control [--control-port <n>]]
  *
- * `--public-url` registers `<url>/connect/callback/<provider>` and `<url>/signin/callback/<provider>` with each provider's
+ * `--public-url` registers `<url>/connect/callback/<provider>` and `<url>/signin/with/<provider>/callback` with each provider's
  * app. `--config` is a JSON file with the options of `startSandbox` that are data.
  *
  * @module
@@ -36,8 +36,8 @@ function readOptions(): SandboxOptions {
   const redirectUris: Record<Provider, string[]> = { google: [], github: [], slack: [] }
   for (const url of values['public-url']) {
     for (const provider of PROVIDERS) {
-      for (const flow of ['connect', 'signin']) {
-        redirectUris[provider].push(`${new URL(url).origin}/${flow}/callback/${provider}`)
+      for (const callback of [`connect/callback/${provider}`, `signin/with/${provider}/callback`]) {
+        redirectUris[provider].push(`${new URL(url).origin}/${callback}`)
       }
     }
   }
