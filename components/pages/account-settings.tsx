@@ -8,7 +8,7 @@ import type { Action, ActionResult } from '@/components/action'
 import { DeletedWorkspaces } from '@/components/pages/deleted-workspaces'
 import type { DeletedWorkspace } from '@/components/pages/deleted-workspaces'
 import { SettingsNav } from '@/components/pages/settings-nav'
-import { minPasswordLength } from '@/components/pages/sign-up-form'
+import { NewPasswordField } from '@/components/pages/new-password-field'
 import { Alert } from '@/components/ui/alert'
 import { ConfirmDialog } from '@/components/ui/alert-dialog'
 import { Badge } from '@/components/ui/badge'
@@ -185,22 +185,7 @@ function PasswordCard({ hasPassword, onChangePassword, email }: AccountSettingsP
               {(control) => <PasswordInput {...control} name="current" required autoComplete="current-password" />}
             </Field>
           ) : null}
-          <Field
-            label="New password"
-            hint={`At least ${minPasswordLength} characters.`}
-            required
-            error={action.fieldError('next')}
-          >
-            {(control) => (
-              <PasswordInput
-                {...control}
-                name="next"
-                required
-                minLength={minPasswordLength}
-                autoComplete="new-password"
-              />
-            )}
-          </Field>
+          <NewPasswordField label="New password" name="next" error={action.fieldError('next')} />
           <Button type="submit" pending={action.pending}>
             {hasPassword ? 'Change password' : 'Set password'}
           </Button>

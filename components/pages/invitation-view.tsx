@@ -4,12 +4,11 @@ import { useState } from 'react'
 import type { ReactNode, SyntheticEvent } from 'react'
 
 import type { Action, ActionResult } from '@/components/action'
-import { minPasswordLength } from '@/components/pages/sign-up-form'
+import { NewPasswordField } from '@/components/pages/new-password-field'
 import { Alert } from '@/components/ui/alert'
 import { Button } from '@/components/ui/button'
 import { Field } from '@/components/ui/field'
 import { Input } from '@/components/ui/input'
-import { PasswordInput } from '@/components/ui/password-input'
 import { textField, useAction } from '@/components/use-action'
 
 export interface ShownInvitation {
@@ -94,7 +93,9 @@ function FromTheInviter({
         {signIn}
       </div>
       <div className="space-y-3 border-t border-line pt-5">
-        <p className="text-sm text-pretty text-muted">Without one: make it by a link that is sent to {email}.</p>
+        <p className="text-sm text-pretty wrap-anywhere text-muted">
+          Without one: make it by a link that is sent to {email}.
+        </p>
         {isSent ? (
           <div role="status" className="space-y-4">
             <p className="text-pretty text-muted">A mail is on its way. Its link works once.</p>
@@ -163,22 +164,7 @@ function JoinForm({ email, onJoin }: { email: string; onJoin: Action<{ name: str
       <Field label="Your name" required error={action.fieldError('name')}>
         {(control) => <Input {...control} name="name" required maxLength={80} autoComplete="name" />}
       </Field>
-      <Field
-        label="Password"
-        hint={`At least ${minPasswordLength} characters. A sentence is easier to remember than signs.`}
-        required
-        error={action.fieldError('password')}
-      >
-        {(control) => (
-          <PasswordInput
-            {...control}
-            name="password"
-            required
-            minLength={minPasswordLength}
-            autoComplete="new-password"
-          />
-        )}
-      </Field>
+      <NewPasswordField label="Password" error={action.fieldError('password')} />
       <Button type="submit" variant="primary" size="lg" block pending={action.pending}>
         Join workspace
       </Button>

@@ -5,12 +5,11 @@ import type { SyntheticEvent } from 'react'
 
 import type { Action } from '@/components/action'
 import { CheckMail } from '@/components/pages/login-form'
-import { minPasswordLength } from '@/components/pages/sign-up-form'
+import { NewPasswordField } from '@/components/pages/new-password-field'
 import { Alert } from '@/components/ui/alert'
 import { Button } from '@/components/ui/button'
 import { Field } from '@/components/ui/field'
 import { Input } from '@/components/ui/input'
-import { PasswordInput } from '@/components/ui/password-input'
 import { textField, useAction } from '@/components/use-action'
 
 export function ResetRequest({
@@ -56,22 +55,7 @@ export function ResetConfirm({ onSubmit }: { onSubmit: Action<{ password: string
       }}
     >
       {error === undefined ? null : <Alert tone="danger" title={error.message} />}
-      <Field
-        label="New password"
-        hint={`At least ${minPasswordLength} characters.`}
-        required
-        error={action.fieldError('password')}
-      >
-        {(control) => (
-          <PasswordInput
-            {...control}
-            name="password"
-            required
-            minLength={minPasswordLength}
-            autoComplete="new-password"
-          />
-        )}
-      </Field>
+      <NewPasswordField label="New password" error={action.fieldError('password')} />
       <p className="text-sm text-muted">
         Saving it signs you out everywhere and ends the sessions of your agents. Connected accounts stay connected.
       </p>

@@ -3,14 +3,12 @@
 import type { SyntheticEvent } from 'react'
 
 import type { Action } from '@/components/action'
+import { NewPasswordField } from '@/components/pages/new-password-field'
 import { Alert } from '@/components/ui/alert'
 import { Button } from '@/components/ui/button'
 import { Field } from '@/components/ui/field'
 import { Input } from '@/components/ui/input'
-import { PasswordInput } from '@/components/ui/password-input'
 import { textField, useAction } from '@/components/use-action'
-
-export const minPasswordLength = 10
 
 export interface SignUpInput {
   readonly workspaceName: string
@@ -72,22 +70,7 @@ export function SignUpForm({
           />
         )}
       </Field>
-      <Field
-        label="Password"
-        hint={`At least ${minPasswordLength} characters. A sentence is easier to remember than signs.`}
-        required
-        error={action.fieldError('password')}
-      >
-        {(control) => (
-          <PasswordInput
-            {...control}
-            name="password"
-            required
-            minLength={minPasswordLength}
-            autoComplete="new-password"
-          />
-        )}
-      </Field>
+      <NewPasswordField label="Password" error={action.fieldError('password')} />
       <Button type="submit" variant="primary" size="lg" block pending={action.pending}>
         {fixedWorkspaceName === undefined ? 'Create workspace' : 'Join workspace'}
       </Button>
