@@ -1,28 +1,26 @@
 'use client'
 
-import { CircleAlert, CircleCheck, Play, Plus, Send, Trash2 } from 'lucide-react'
-import { useId, useState } from 'react'
-import type { SyntheticEvent } from 'react'
+import { CircleAlert, CircleCheck, Play, Send, Trash2 } from 'lucide-react'
+import { useState } from 'react'
 
 import type { Action, ValueAction } from '@/components/action'
 import { ActivityNav } from '@/components/pages/activity-nav'
+import { AddWithSecret } from '@/components/pages/add-with-secret'
 import { Alert } from '@/components/ui/alert'
 import { ConfirmDialog } from '@/components/ui/alert-dialog'
 import { Badge } from '@/components/ui/badge'
 import { Button } from '@/components/ui/button'
 import { Card, CardBody, CardHeader } from '@/components/ui/card'
-import { Dialog, DialogClose, DialogContent, DialogTrigger } from '@/components/ui/dialog'
 import { EmptyState } from '@/components/ui/empty-state'
 import { ErrorState } from '@/components/ui/error-state'
 import { Field } from '@/components/ui/field'
 import { Input } from '@/components/ui/input'
 import { PageHeader } from '@/components/ui/page-header'
 import { PasswordInput } from '@/components/ui/password-input'
-import { SecretOnce } from '@/components/ui/secret-once'
 import { Select } from '@/components/ui/select'
 import { Loading, SkeletonRows } from '@/components/ui/skeleton'
 import { Time } from '@/components/ui/time'
-import { textField, useAction } from '@/components/use-action'
+import { useAction } from '@/components/use-action'
 
 type Kind = 'webhook' | 'syslog' | 's3'
 
@@ -225,112 +223,53 @@ function AddStream({
   onCreate: ValueAction<NewStream, string | null>
   disabledReason: string | undefined
 }) {
-  const action = useAction(onCreate)
-  const formId = useId()
-  const [isOpen, setOpen] = useState(false)
   const [kind, setKind] = useState<Kind>('webhook')
-  const [secret, setSecret] = useState<string>()
-  const submit = async (event: SyntheticEvent<HTMLFormElement>) => {
-    event.preventDefault()
-    const form = new FormData(event.currentTarget)
-    const field = (name: string) => textField(form, name).trim()
-    const made = await action.run({
-      target: targetOf(kind, field),
-      secretAccessKey: kind === 's3' ? field('secretAccessKey') : undefined,
-      fromStart: field('start') === 'all',
-    })
-    if (made === undefined) return
-    if (made.value === null) setOpen(false)
-    else setSecret(made.value)
-  }
   return (
-    <Dialog
-      open={isOpen}
-      onOpenChange={(open) => {
-        // The secret cannot be had again: only saying that it is stored closes.
-        if (!open && secret !== undefined) return
-        setOpen(open)
-        action.clear()
-      }}
+    <AddWithSecret
+      label="Add stream"
+      title="Add a stream"
+      disabledReason={disabledReason}
+      shownFields={SHOWN}
+      read={(field) => ({
+        target: targetOf(kind, field),
+        secretAccessKey: kind === 's3' ? field('secretAccessKey') : undefined,
+        fromStart: field('start') === 'all',
+      })}
+      onCreate={onCreate}
     >
-      {disabledReason === undefined ? (
-        <DialogTrigger asChild>
-          <Button size="sm">
-            <Plus aria-hidden /> Add stream
-          </Button>
-        </DialogTrigger>
-      ) : (
-        <Button size="sm" disabledReason={disabledReason}>
-          <Plus aria-hidden /> Add stream
-        </Button>
-      )}
-      <DialogContent
-        title={secret === undefined ? 'Add a stream' : 'The signing secret'}
-        isDismissable={secret === undefined}
-        footer={
-          secret === undefined ? (
-            <>
-              <DialogClose asChild>
-                <Button>Cancel</Button>
-              </DialogClose>
-              <Button type="submit" form={formId} variant="primary" pending={action.pending}>
-                Add stream
-              </Button>
-            </>
-          ) : undefined
-        }
-      >
-        {secret === undefined ? (
-          <form id={formId} onSubmit={(event) => void submit(event)} className="space-y-4">
-            {action.error === undefined || SHOWN.includes(action.error.field ?? '') ? null : (
-              <Alert tone="danger" title={action.error.message} />
+      {({ errorOf, clear }) => (
+        <>
+          <Field label="Kind">
+            {(control) => (
+              <Select
+                {...control}
+                name="kind"
+                options={kinds}
+                value={kind}
+                onChange={(event) => {
+                  const wanted = event.target.value
+                  setKind(wanted === 'syslog' || wanted === 's3' ? wanted : 'webhook')
+                  clear()
+                }}
+              />
             )}
-            <Field label="Kind">
-              {(control) => (
-                <Select
-                  {...control}
-                  name="kind"
-                  options={kinds}
-                  value={kind}
-                  onChange={(event) => {
-                    const wanted = event.target.value
-                    setKind(wanted === 'syslog' || wanted === 's3' ? wanted : 'webhook')
-                    action.clear()
-                  }}
-                />
-              )}
-            </Field>
-            <KindFields kind={kind} errorOf={action.fieldError} />
-            <Field label="Begin with">
-              {(control) => (
-                <Select
-                  {...control}
-                  name="start"
-                  options={[
-                    { value: 'now', label: 'What happens from now on' },
-                    { value: 'all', label: 'Everything there is' },
-                  ]}
-                />
-              )}
-            </Field>
-          </form>
-        ) : (
-          <SecretOnce
-            secret={secret}
-            what="Signing secret"
-            onStored={() => {
-              setSecret(undefined)
-              setOpen(false)
-            }}
-          >
-            <p>
-              Give it to the receiver. It checks the header <code className="font-mono">webhook-signature</code> of
-              every call with it, as the Standard Webhooks libraries do.
-            </p>
-          </SecretOnce>
-        )}
-      </DialogContent>
-    </Dialog>
+          </Field>
+          <KindFields kind={kind} errorOf={errorOf} />
+          <Field label="Begin with">
+            {(control) => (
+              <Select
+                {...control}
+                name="start"
+                options={[
+                  { value: 'now', label: 'What happens from now on' },
+                  { value: 'all', label: 'Everything there is' },
+                ]}
+              />
+            )}
+          </Field>
+        </>
+      )}
+    </AddWithSecret>
   )
 }
 

@@ -1,25 +1,22 @@
 'use client'
 
-import { CircleAlert, CircleCheck, Clock, Plus, Send, Trash2, Webhook } from 'lucide-react'
-import { useId, useState } from 'react'
-import type { SyntheticEvent } from 'react'
+import { CircleAlert, CircleCheck, Clock, Send, Trash2, Webhook } from 'lucide-react'
 
 import type { Action, ValueAction } from '@/components/action'
+import { AddWithSecret } from '@/components/pages/add-with-secret'
 import { Alert } from '@/components/ui/alert'
 import { ConfirmDialog } from '@/components/ui/alert-dialog'
 import { Badge } from '@/components/ui/badge'
 import { Button } from '@/components/ui/button'
 import { Card, CardBody, CardHeader } from '@/components/ui/card'
-import { Dialog, DialogClose, DialogContent, DialogTrigger } from '@/components/ui/dialog'
 import { EmptyState } from '@/components/ui/empty-state'
 import { ErrorState } from '@/components/ui/error-state'
 import { Field } from '@/components/ui/field'
 import { Input } from '@/components/ui/input'
-import { SecretOnce } from '@/components/ui/secret-once'
 import { Loading, SkeletonRows } from '@/components/ui/skeleton'
 import { Time } from '@/components/ui/time'
 import { useToast } from '@/components/ui/toast'
-import { textField, useAction } from '@/components/use-action'
+import { useAction } from '@/components/use-action'
 
 export interface DeliveryRow {
   readonly id: string
@@ -254,92 +251,36 @@ function AddWebhook({
   onCreate: ValueAction<{ url: string }, string>
   disabledReason: string | undefined
 }) {
-  const action = useAction(onCreate)
-  const formId = useId()
-  const [isOpen, setOpen] = useState(false)
-  const [secret, setSecret] = useState<string>()
-  const submit = async (event: SyntheticEvent<HTMLFormElement>) => {
-    event.preventDefault()
-    const made = await action.run({ url: textField(new FormData(event.currentTarget), 'url').trim() })
-    if (made !== undefined) setSecret(made.value)
-  }
-  const error = action.formError('url')
   return (
-    <Dialog
-      open={isOpen}
-      onOpenChange={(open) => {
-        // The secret cannot be had again: only saying that it is stored closes.
-        if (!open && secret !== undefined) return
-        setOpen(open)
-        action.clear()
-      }}
+    <AddWithSecret
+      label="Add webhook"
+      title="Add a webhook"
+      disabledReason={disabledReason}
+      shownFields={['url']}
+      read={(field) => ({ url: field('url') })}
+      onCreate={onCreate}
     >
-      {disabledReason === undefined ? (
-        <DialogTrigger asChild>
-          <Button size="sm">
-            <Plus aria-hidden /> Add webhook
-          </Button>
-        </DialogTrigger>
-      ) : (
-        <Button size="sm" disabledReason={disabledReason}>
-          <Plus aria-hidden /> Add webhook
-        </Button>
-      )}
-      <DialogContent
-        title={secret === undefined ? 'Add a webhook' : 'The signing secret'}
-        isDismissable={secret === undefined}
-        footer={
-          secret === undefined ? (
-            <>
-              <DialogClose asChild>
-                <Button>Cancel</Button>
-              </DialogClose>
-              <Button type="submit" form={formId} variant="primary" pending={action.pending}>
-                Add webhook
-              </Button>
-            </>
-          ) : undefined
-        }
-      >
-        {secret === undefined ? (
-          <form id={formId} onSubmit={(event) => void submit(event)} className="space-y-4">
-            {error === undefined ? null : <Alert tone="danger" title={error.message} />}
-            <Field
-              label="Address"
+      {({ errorOf }) => (
+        <Field
+          label="Address"
+          required
+          hint="It begins with https:// and can be reached from the internet."
+          error={errorOf('url')}
+        >
+          {(control) => (
+            <Input
+              {...control}
+              name="url"
+              type="url"
+              inputMode="url"
               required
-              hint="It begins with https:// and can be reached from the internet."
-              error={action.fieldError('url')}
-            >
-              {(control) => (
-                <Input
-                  {...control}
-                  name="url"
-                  type="url"
-                  inputMode="url"
-                  required
-                  maxLength={2048}
-                  placeholder="https://example.com/hooks/portcullis"
-                  autoComplete="off"
-                />
-              )}
-            </Field>
-          </form>
-        ) : (
-          <SecretOnce
-            secret={secret}
-            what="Signing secret"
-            onStored={() => {
-              setSecret(undefined)
-              setOpen(false)
-            }}
-          >
-            <p>
-              Give it to the receiver. It checks the header <code className="font-mono">webhook-signature</code> of
-              every call with it, as the Standard Webhooks libraries do.
-            </p>
-          </SecretOnce>
-        )}
-      </DialogContent>
-    </Dialog>
+              maxLength={2048}
+              placeholder="https://example.com/hooks/portcullis"
+              autoComplete="off"
+            />
+          )}
+        </Field>
+      )}
+    </AddWithSecret>
   )
 }
