@@ -13,9 +13,12 @@ export const DialogClose = Radix.Close
 
 export const overlayClass = 'fixed inset-0 z-40 bg-scrim motion-safe:animate-fade'
 
-/** Centred on wide screens, a sheet from the bottom edge on a phone. */
+/**
+ * Centred on wide screens, a sheet from the bottom edge on a phone. As high as the overlay: what opens over another dialog
+ * comes later in the page, and its overlay covers that one.
+ */
 export const dialogPanelClass = cn(
-  'fixed z-50 flex max-h-[90dvh] flex-col overflow-hidden border border-line bg-raised shadow-pop focus:outline-none',
+  'fixed z-40 flex max-h-[90dvh] flex-col overflow-hidden border border-line bg-raised shadow-pop focus:outline-none',
   'inset-x-0 bottom-0 rounded-t-xl motion-safe:animate-sheet',
   'md:inset-x-auto md:top-1/2 md:bottom-auto md:left-1/2 md:w-[calc(100vw-2rem)] md:max-w-lg md:-translate-x-1/2 md:-translate-y-1/2 md:rounded-xl md:motion-safe:animate-fade',
 )
