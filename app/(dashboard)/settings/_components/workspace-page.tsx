@@ -3,6 +3,7 @@
 import { useRouter } from 'next/navigation'
 
 import { useCatalogue } from '@/app/_client/catalogue'
+import { TrailSection } from '@/app/(dashboard)/settings/_components/trail-section'
 import { WebhooksSection } from '@/app/(dashboard)/settings/_components/webhooks-section'
 import { send } from '@/app/_client/request'
 import { WorkspaceSettings, type Lifetimes } from '@/components/pages/workspace-settings'
@@ -11,6 +12,7 @@ export function WorkspacePage({
   name,
   canRename,
   canManageWebhooks,
+  canSetRetention,
   agentsSeeOwnerNames,
   lifetimes,
   canDelete,
@@ -18,6 +20,7 @@ export function WorkspacePage({
   name: string
   canRename: boolean
   canManageWebhooks: boolean
+  canSetRetention: boolean
   agentsSeeOwnerNames: boolean
   lifetimes: Lifetimes
   canDelete: boolean
@@ -44,6 +47,7 @@ export function WorkspacePage({
       }}
       agentsSeeOwnerNames={agentsSeeOwnerNames}
       webhooks={canManageWebhooks ? <WebhooksSection /> : undefined}
+      trail={<TrailSection canChange={canSetRetention} />}
       onShowNames={change}
       providerApps={
         state.kind === 'ready'
