@@ -74,9 +74,9 @@ describe('every table of tenants', () => {
   })
 
   const roles: readonly (readonly ['app' | 'vault', string, () => Scoped, number])[] = [
-    ['app', 'portcullis_app', () => (id, work) => app.tenant(id, work), 900],
-    ['app', 'portcullis_web', () => (id, work) => web.tenant(id, work), 300],
-    ['vault', 'portcullis_vault', () => (id, work) => vault.tenant(id, work), 300],
+    ['app', 'portcullis_app', () => (id, work) => app.tenant(id, work), 700],
+    ['app', 'portcullis_web', () => (id, work) => web.tenant(id, work), 200],
+    ['vault', 'portcullis_vault', () => (id, work) => vault.tenant(id, work), 200],
   ]
   it.each(roles)(
     'shows and gives a tenant its own rows alone, in turns with another’s: %s as %s',

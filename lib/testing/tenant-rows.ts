@@ -26,12 +26,14 @@ const GIVEN: Readonly<Record<string, string>> = {
   'sign_in_domain.domain': 'same.example',
 }
 
-/** The tables that a policy keeps to their tenant; the catalogue's test holds that those are all there are. */
+/** The tables whose rows all have a tenant, and row security; the catalogue's test holds that no other is one. */
 export async function tenantTables(client: pg.Client): Promise<TenantTable[]> {
   const { rows } = await client.query<{ name: string; is_own: boolean }>(
-    `SELECT tablename AS name, bool_or(qual = '(id = current_tenant())') AS is_own FROM pg_policies
-      WHERE schemaname = 'public' AND qual IN ('(tenant_id = current_tenant())', '(id = current_tenant())')
-      GROUP BY tablename ORDER BY tablename`,
+    `SELECT c.relname AS name, c.relname = 'tenant' AS is_own FROM pg_class c
+      WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relforcerowsecurity
+        AND (c.relname = 'tenant' OR EXISTS (
+          SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND a.attnotnull AND NOT a.attisdropped))
+      ORDER BY c.relname`,
   )
   return rows.map(({ name, is_own }) => ({ name, tenantColumn: is_own ? 'id' : 'tenant_id' }))
 }
