@@ -11,6 +11,7 @@ import { systemClock } from '@/lib/clock'
 import type { AppTx } from '@/lib/db/app-db'
 import { isId, type TenantId } from '@/lib/ids'
 import { compileProfile } from '@/lib/policy/compile'
+import type { ProfileDocument } from '@/lib/policy/profile'
 import { mcpUrlOf } from '@/lib/tenancy/agents'
 import { readLabels } from '@/lib/tenancy/labels'
 
@@ -70,8 +71,8 @@ export interface AgentFacts {
   readonly isEnabled: boolean
   readonly mcpUrl: string
   readonly profileVersion: number
-  /** Names of the tools its profile allows, known to this version or not. */
-  readonly tools: readonly string[]
+  /** Names the tools it allows, known to this version or not. */
+  readonly profile: ProfileDocument
   readonly activeSessionCount: number
 }
 
@@ -97,7 +98,7 @@ export async function findAgent({ tenantId }: Viewer, agentId: string): Promise<
       isEnabled: row.disabledAt === null,
       mcpUrl: mcpUrlOf(config.publicUrl, row.id),
       profileVersion: row.profileVersion,
-      tools: [...compileProfile(row.profileVersion, profile?.document).allowed],
+      profile: compileProfile(row.profileVersion, profile?.document).document,
       activeSessionCount: sessions.get(row.id) ?? 0,
     }
   })

@@ -35,7 +35,7 @@ export default async function Agent({
         name: agent.name,
         description: agent.description,
         isEnabled: agent.isEnabled,
-        toolCount: agent.tools.length,
+        toolCount: agent.profile.tools.allow.length,
         activeSessionCount: agent.activeSessionCount,
       }}
       tab={tab}
@@ -62,7 +62,7 @@ async function TabBody({
       return (
         <ToolsTab
           agentId={agent.id}
-          allowed={agent.tools}
+          profile={agent.profile}
           profileVersion={agent.profileVersion}
           accounts={(await listAccounts(viewer)).filter(({ isOwn }) => isOwn)}
           canManage={isPermitted(viewer.role, 'profile.apply')}
