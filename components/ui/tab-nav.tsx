@@ -1,4 +1,7 @@
+'use client'
+
 import Link from 'next/link'
+import { useEffect, useRef } from 'react'
 import type { ReactNode } from 'react'
 
 import { cn } from '@/components/cn'
@@ -11,8 +14,17 @@ export interface TabLink {
 
 /** Tabs whose state is the address: they can be linked, reloaded and opened beside each other. */
 export function TabNav({ tabs, label }: { tabs: readonly TabLink[]; label: string }) {
+  const nav = useRef<HTMLElement>(null)
+  const current = tabs.find(({ isCurrent }) => isCurrent)?.href
+  useEffect(() => {
+    // On a phone the row is wider than the window: where one is should not lie beyond its edge.
+    const link = nav.current?.querySelector('[aria-current=page]')
+    if (nav.current === null || link == null) return
+    const beyond = link.getBoundingClientRect().right - nav.current.getBoundingClientRect().right
+    if (beyond > 0) nav.current.scrollLeft += beyond + 16
+  }, [current])
   return (
-    <nav aria-label={label} className="-mx-4 mb-6 overflow-x-auto border-b border-line px-4 md:mx-0 md:px-0">
+    <nav ref={nav} aria-label={label} className="-mx-4 mb-6 overflow-x-auto border-b border-line px-4 md:mx-0 md:px-0">
       <ul className="flex gap-1">
         {tabs.map((tab) => (
           <li key={tab.href}>
