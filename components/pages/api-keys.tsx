@@ -109,7 +109,12 @@ function KeyEntry({ apiKey, onRevoke }: { apiKey: ApiKeyRow; onRevoke: Action<{ 
           <KeyState state={state} />
         </p>
         <p className="text-sm wrap-anywhere text-muted">
-          {owner} · {state === 'active' ? 'ends' : 'ended or ends'} <Time at={apiKey.expiresAt} /> ·{' '}
+          {owner} ·{' '}
+          {state === 'revoked' || state === 'leaked' ? null : (
+            <>
+              {state === 'active' ? 'ends' : 'ended'} <Time at={apiKey.expiresAt} /> ·{' '}
+            </>
+          )}
           {apiKey.lastUsedAt === undefined ? (
             'never used'
           ) : (
