@@ -72,6 +72,7 @@ const SWEPT: Readonly<Record<string, string>> = {
   '/mcp/': 'an agent’s URL opens to its own session and to nothing else',
   '/oauth/': 'a request for an agent is seen and answered by whoever began it and may, and by nobody else',
   '/connect/': 'consent starts for whoever is signed in and may connect, and renews nobody else’s connection',
+  '/metrics': 'metrics are on a port of their own, and at no address of the product',
 }
 
 /** Stricter than the permission says, each for a reason. */
@@ -489,6 +490,15 @@ test('for their owner the same ids work', async () => {
   const recorded = new Map([...world.recorded, ['ses', ses], ['pky', pky]])
   const owner = { name: 'the owner', send: world.owner.send }
   expect(await sweepOwn(operations, owner, recorded, NOTHING_TO_DO)).toEqual([])
+})
+
+test('metrics are on a port of their own, and at no address of the product', async () => {
+  for (const send of [nobody().send, world.owner.send])
+    for (const path of ['/metrics', '/metrics/', '/api/v1/metrics', '/api/metrics']) {
+      const answer = await send(path)
+      expect(answer.status, path).not.toBe(200)
+      expect(answer.body, path).not.toContain('portcullis_audit_')
+    }
 })
 
 test('no exception is left over', () => {
