@@ -12,7 +12,7 @@ import { eraseSubject } from '@/lib/audit/chain/erasure'
 import { readStatements, type ReadStatements } from '@/lib/audit/chain/sinks'
 import { readPublicKeys } from '@/lib/audit/chain/statement'
 import { createChainStore } from '@/lib/audit/chain/store'
-import { verifyChain, type ChainReport } from '@/lib/audit/chain/verify'
+import { verifyChain, type ChainReport, type Progress } from '@/lib/audit/chain/verify'
 import type { Config } from '@/lib/config'
 import { AppError } from '@/lib/errors'
 import { brand, isId, type PersonId, type TenantId } from '@/lib/ids'
@@ -87,6 +87,7 @@ async function verifyHere(
     )
   const { statements, unreadable } = await statementsAt(config, request.checkpoints)
   const store = createChainStore(config.databaseUrl)
+  const progress = createProgress(process.stderr)
   try {
     const known = await store.query<{ tenant_id: string }>('SELECT tenant_id FROM audit_chain_tenants()', [])
     const all = new Set([...known.map((row) => row.tenant_id), ...statements.map(({ tenant }) => tenant)])
@@ -94,7 +95,14 @@ async function verifyHere(
     for (const id of only === undefined ? [...all].sort() : [only])
       tenants.push(
         await verifyChain(
-          { store, keys },
+          {
+            store,
+            keys,
+            onProgress: (at) => {
+              progress.show(id, at)
+              return Promise.resolve()
+            },
+          },
           brand<'tenant'>(id),
           statements.filter(({ tenant }) => tenant === id),
         ),
@@ -104,7 +112,29 @@ async function verifyHere(
     if (cause instanceof AppError) throw cause
     throw new AppError('audit.unverifiable', 'The records could not be read: the database does not answer.', { cause })
   } finally {
+    progress.clear()
     await store.close()
+  }
+}
+
+const SHOWN_EVERY_MS = 200
+
+/** One line that is written over, for a person at a terminal; a program that reads the output sees nothing of it. */
+export function createProgress(
+  to: { readonly isTTY?: boolean; write(text: string): unknown },
+  now: () => number = () => performance.now(),
+) {
+  let shownAt: number | undefined
+  return {
+    show: (tenantId: string, { done, total }: Progress): void => {
+      if (to.isTTY !== true || (shownAt !== undefined && now() - shownAt < SHOWN_EVERY_MS)) return
+      shownAt = now()
+      to.write(`\r\x1b[2K${tenantId}: ${Math.floor((100 * done) / Math.max(total, 1))} %`)
+    },
+    clear: (): void => {
+      if (shownAt !== undefined) to.write('\r\x1b[2K')
+      shownAt = undefined
+    },
   }
 }
 
