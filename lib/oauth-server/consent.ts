@@ -23,6 +23,7 @@ import type { SessionScope } from '../policy/decide'
 import type { TenancyAudit } from '../tenancy/agents'
 import { isPermitted } from '../tenancy/permission'
 import { parseRole } from '../tenancy/role'
+import { holdLiveSession } from '../tenancy/quotas'
 import type { GrantStore } from './adapter'
 import type { ClientFacts, OauthClients } from './clients/clients'
 import { isDocumentId } from './clients/document'
@@ -113,7 +114,6 @@ export interface ConsentDependencies {
   ) => Promise<AccessPreview>
 }
 
-const MAX_LIVE_SESSIONS = 200
 /** The answer comes back through one more redirect. */
 const UNREDEEMED_SECONDS = 2 * CODE_SECONDS
 
@@ -230,11 +230,7 @@ export function createConsents(deps: ConsentDependencies): Consents {
     const now = clock.now()
     const agentSessionId = newId('agentSession', now)
     await appDb.tenant(tenantId, async (tx) => {
-      const live = await tx.agentSession.count({
-        where: { tenantId, agentId, endedAt: null, expiresAt: { gt: now } },
-      })
-      if (live >= MAX_LIVE_SESSIONS)
-        throw new AppError('resource.limit_exceeded', `An agent has at most ${MAX_LIVE_SESSIONS} live sessions.`)
+      await holdLiveSession(tx, tenantId, agentId, now)
       await tx.agentSession.create({
         data: {
           tenantId,
