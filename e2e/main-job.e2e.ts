@@ -1,5 +1,6 @@
 import { expect, test, type Page } from '@playwright/test'
 
+import { barriersOf } from './support/barriers'
 import {
   aiSdk,
   langchain,
@@ -55,7 +56,7 @@ test.beforeAll(async ({ browser }) => {
   product = await startProduct()
   page = await browser.newPage()
   page.on('console', (message) => {
-    if (message.type() === 'error') consoleProblems.push(message.text())
+    if (message.type() === 'error') consoleProblems.push(`${message.text()} ${message.location().url}`)
   })
   page.on('pageerror', (error) => consoleProblems.push(error.message))
 })
@@ -162,6 +163,54 @@ test('a write arrives at the provider, and a tool that was not ticked does not e
   await expect(sdk2('2026-07-28')(access, [{ name: 'gmail_create_draft', arguments: {} }])).rejects.toMatchObject({
     code: -32602,
   })
+})
+
+test('a rule on arguments is written on the page, refuses what breaks it, and is taken back', async () => {
+  const issue = (title: string) =>
+    sdk2('2026-07-28')(access, [
+      { name: 'github_create_issue', arguments: { owner: 'juniper-freight', repo: 'route-planner', title } },
+      { name: 'github_list_issues', arguments: { owner: 'juniper-freight', repo: 'route-planner' } },
+    ])
+  await page.goto(`${product.url}/agents/${access.mcpUrl.split('/').at(-1) ?? ''}?tab=tools`)
+  const add = async (values: string) => {
+    await page.getByLabel('Values').fill(values)
+    await page.getByRole('dialog').getByRole('button', { name: 'Add rule' }).click()
+  }
+  await page.getByRole('button', { name: 'Add rule' }).click()
+  await page.getByLabel('Name', { exact: true }).fill('handbook-only')
+  // Refused as a whole, at its field, with what was typed still there.
+  await add('juniper-freight/handbook\njuniper-freight')
+  await expect(page.getByRole('dialog')).toContainText('is not a repository')
+  await expect(page.getByLabel('Name', { exact: true })).toHaveValue('handbook-only')
+  // Chromium notes every refusal; this one was asked for.
+  const isRefusal = (problem: string) => /status of 400 .*\/profile\?/.test(problem)
+  await expect.poll(() => consoleProblems.findIndex(isRefusal)).toBeGreaterThanOrEqual(0)
+  consoleProblems.splice(consoleProblems.findIndex(isRefusal), 1)
+  await add('juniper-freight/handbook')
+  await expect(page.getByRole('listitem').filter({ hasText: 'handbook-only' })).toContainText('permits only')
+  for (const width of [1280, 390]) {
+    await page.setViewportSize({ width, height: 900 })
+    expect(await barriersOf(page)).toEqual([])
+  }
+  await page.setViewportSize({ width: 1280, height: 900 })
+
+  const title = `Not to be made ${Date.now()}`
+  expect((await issue(title)).results.map(({ isError }) => isError)).toEqual([true, true])
+  // Ticking tools keeps the rule.
+  await page.getByRole('checkbox', { name: 'List issues' }).click()
+  await page.getByRole('button', { name: /^Save/ }).click()
+  await expect(page.getByText('Tools saved', { exact: true })).toBeVisible()
+  await page.getByRole('checkbox', { name: 'List issues' }).click()
+  await page.getByRole('button', { name: /^Save/ }).click()
+  await expect(page.getByRole('button', { name: /^Save/ })).toBeHidden()
+  await page.reload()
+  await page.getByRole('button', { name: 'Remove the rule handbook-only' }).click()
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Remove rule' }).click()
+  await expect(page.getByText('No rules', { exact: true })).toBeVisible()
+  const { results } = await issue(`${title}, but now`)
+  expect(results.map(({ isError }) => isError)).toEqual([false, false])
+  expect(JSON.stringify(results[1]?.structured)).toContain('but now')
+  expect(JSON.stringify(results[1]?.structured).match(/Not to be made/g)).toHaveLength(1)
 })
 
 test('the activity page shows the calls as they happen, without a reload', async () => {

@@ -85,7 +85,11 @@ function findBarriers(): string[] {
     const labels = control instanceof HTMLButtonElement || control instanceof HTMLInputElement ? control.labels : null
     const isLarge = [control, ...(labels ?? [])].some((one) => {
       const { width, height } = one.getBoundingClientRect()
-      return width >= 23.5 && height >= 23.5
+      // What a control adds around itself is pressed as well.
+      const { content, position, top, right, bottom, left } = getComputedStyle(one, '::after')
+      const isWider = content !== 'none' && position === 'absolute'
+      const [x, y] = isWider ? [parseFloat(left) + parseFloat(right), parseFloat(top) + parseFloat(bottom)] : [0, 0]
+      return width - Math.min(0, x) >= 23.5 && height - Math.min(0, y) >= 23.5
     })
     if (!isLarge) found.push(`${words(control)} is only ${Math.round(box.width)} by ${Math.round(box.height)} px`)
   }
