@@ -45,7 +45,6 @@ export function WorkspaceSettings({
   providerApps,
   agentsSeeOwnerNames,
   webhooks,
-  trail,
   onRetryProviders,
   canDelete,
   onRename,
@@ -60,8 +59,6 @@ export function WorkspaceSettings({
   agentsSeeOwnerNames: boolean
   /** Who may not see them gets none. */
   webhooks?: ReactNode
-  /** How the activity is kept. */
-  trail?: ReactNode
   onRetryProviders?: (() => void) | undefined
   onRename: Action<{ name: string }>
   canDelete: boolean
@@ -112,7 +109,6 @@ export function WorkspaceSettings({
         </Card>
         <NamesForAgents isOn={agentsSeeOwnerNames} canChange={canRename} onChange={onShowNames} />
         <LifetimesCard lifetimes={lifetimes} canChange={canRename} onChange={onLifetimes} />
-        {trail}
         {webhooks}
         <Card>
           <CardHeader

@@ -14,7 +14,6 @@ export default async function Settings() {
       name={viewer.workspace.name}
       canRename={isPermitted(viewer.role, 'workspace.update')}
       canManageWebhooks={isPermitted(viewer.role, 'webhook.manage')}
-      canSetRetention={isPermitted(viewer.role, 'audit.retention')}
       canDelete={isPermitted(viewer.role, 'workspace.delete')}
       {...await readWorkspaceSettings(viewer)}
     />

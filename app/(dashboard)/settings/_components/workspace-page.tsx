@@ -3,7 +3,6 @@
 import { useRouter } from 'next/navigation'
 
 import { useCatalogue } from '@/app/_client/catalogue'
-import { TrailSection } from '@/app/(dashboard)/settings/_components/trail-section'
 import { WebhooksSection } from '@/app/(dashboard)/settings/_components/webhooks-section'
 import { send } from '@/app/_client/request'
 import { WorkspaceSettings, type Lifetimes } from '@/components/pages/workspace-settings'
@@ -12,7 +11,6 @@ export function WorkspacePage({
   name,
   canRename,
   canManageWebhooks,
-  canSetRetention,
   agentsSeeOwnerNames,
   lifetimes,
   canDelete,
@@ -20,7 +18,6 @@ export function WorkspacePage({
   name: string
   canRename: boolean
   canManageWebhooks: boolean
-  canSetRetention: boolean
   agentsSeeOwnerNames: boolean
   lifetimes: Lifetimes
   canDelete: boolean
@@ -47,7 +44,6 @@ export function WorkspacePage({
       }}
       agentsSeeOwnerNames={agentsSeeOwnerNames}
       webhooks={canManageWebhooks ? <WebhooksSection /> : undefined}
-      trail={<TrailSection canChange={canSetRetention} />}
       onShowNames={change}
       providerApps={
         state.kind === 'ready'
