@@ -14,6 +14,7 @@ export const QUOTAS = {
   agents: { most: 500, what: 'agents', make: 'Use one of those there are' },
   connections: { most: 1_000, what: 'connected accounts', make: 'Disconnect one' },
   apiKeys: { most: 200, what: 'API keys', make: 'Revoke one' },
+  clients: { most: 100, what: 'OAuth clients', make: 'Revoke one' },
 } as const
 
 export type Quota = keyof typeof QUOTAS
@@ -62,6 +63,11 @@ async function count(tx: AppTx, tenantId: TenantId, quota: Quota): Promise<numbe
       return tx.agent.count({ where: { tenantId } })
     case 'apiKeys':
       return tx.apiKey.count({ where: { tenantId, revokedAt: null, expiresAt: { gt: new Date() } } })
+    case 'clients': {
+      const [row] = await tx.$queryRaw<{ n: number }[]>`
+        SELECT count(*)::int AS n FROM oauth_client WHERE tenant_id = ${tenantId} AND revoked_at IS NULL AND expires_at > now()`
+      return row?.n ?? 0
+    }
     case 'connections': {
       // A consent under way is an account to be: refused before the person agrees to anything, not after.
       const [row] = await tx.$queryRaw<{ n: number }[]>`

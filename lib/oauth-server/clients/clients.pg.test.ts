@@ -27,6 +27,7 @@ import {
 import { createEgress, type Egress } from '../../egress/egress'
 import { newId } from '../../ids'
 import { createLog } from '../../log'
+import { QUOTAS } from '../../tenancy/quotas'
 import { OAUTH_RATES } from '../limits'
 import { createClientDocuments, isDocumentId } from './document'
 import { displayText, judgeRedirect, normaliseClient } from './normalise'
@@ -650,6 +651,29 @@ describe('the fetch of a document', () => {
 })
 
 describe('a manual client', () => {
+  it('has a limit that twenty who make the last one at once do not pass', async () => {
+    const person = await world.newPerson()
+    await world.db.adminQuery(
+      'app',
+      `INSERT INTO oauth_client (id, kind, metadata, tenant_id, expires_at)
+       SELECT 'ocl_' || lpad(to_hex(n) || substr(md5($1), 1, 8), 26, '0'), 'manual', '{}', $1, now() + interval '1 day'
+         FROM generate_series(1, $2::int) n`,
+      [person.principal.tenantId, QUOTAS.clients.most - 1],
+    )
+    const make = () =>
+      world.oauth.clients.create(person.principal, {
+        name: 'Last',
+        redirectUris: ['https://app.example/cb'],
+        authMethod: 'none',
+      })
+    const made = await Promise.allSettled(Array.from({ length: 20 }, make))
+    expect(made.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+    const refusals = made.flatMap((one) => (one.status === 'rejected' ? [String(one.reason)] : []))
+    expect(new Set(refusals)).toEqual(
+      new Set([`AppError: A workspace has at most ${QUOTAS.clients.most} OAuth clients. Revoke one first.`]),
+    )
+  })
+
   it('of a workspace works for its members and its agents alone [AZ4, AS1]', async () => {
     const made = await world.oauth.clients.create(person.principal, {
       name: 'Own',

@@ -26,6 +26,7 @@ import { Secret } from '../../secret'
 import { agentIdOf, loadAgent, personOf, type TenancyAudit } from '../../tenancy/agents'
 import { checkPermission } from '../../tenancy/permission'
 import type { MemberPrincipal } from '../../tenancy/principal'
+import { holdQuota } from '../../tenancy/quotas'
 import { SESSION_SCOPES } from '../../policy/decide'
 import type { OauthLimits } from '../limits'
 import { lifetimesOf, type Lifetimes, type LifetimesRow } from '../lifetimes'
@@ -39,7 +40,6 @@ const QUARANTINE_HOURS = 24
 const UNUSED_DAYS = 90
 const MANUAL_DAYS = 365
 const MAX_UNAPPROVED = 10_000
-const MAX_MANUAL = 100
 /** The row itself notes a use once an hour. */
 const NOTE_EVERY_MS = 10 * 60_000
 
@@ -297,10 +297,7 @@ export function createOauthClients(deps: ClientDependencies): OauthClients {
       const agentId = given.agentId === undefined ? undefined : agentIdOf(given.agentId)
       const expiresAt = new Date(now.getTime() + MANUAL_DAYS * 86_400_000)
       await appDb.tenant(tenantId, async (tx) => {
-        const [count] = await tx.$queryRaw<{ n: bigint }[]>`
-          SELECT count(*) AS n FROM oauth_client WHERE tenant_id = ${tenantId} AND revoked_at IS NULL AND expires_at > now()`
-        if ((count?.n ?? 0n) >= BigInt(MAX_MANUAL))
-          throw new AppError('resource.limit_exceeded', `A workspace has at most ${MAX_MANUAL} clients.`)
+        await holdQuota(tx, tenantId, 'clients')
         let sessionId: AgentSessionId | null = null
         if (agentId !== undefined) {
           const agent = await loadAgent(tx, principal, agentId)
