@@ -666,6 +666,8 @@ describe('a manual client', () => {
         redirectUris: ['https://app.example/cb'],
         authMethod: 'none',
       })
+    // Connections that are open already, so that they do begin together.
+    await Promise.all(Array.from({ length: 10 }, () => world.db.app.global.$queryRaw`SELECT pg_sleep(0.1)::text`))
     const made = await Promise.allSettled(Array.from({ length: 20 }, make))
     expect(made.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
     const refusals = made.flatMap((one) => (one.status === 'rejected' ? [String(one.reason)] : []))
