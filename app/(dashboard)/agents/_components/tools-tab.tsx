@@ -119,21 +119,8 @@ export function ToolsTab({
 
 type StoredRule = NonNullable<ProfileDocument['rules']>[number]
 
-const CONDITION_NAMES = [
-  'equals',
-  'oneOf',
-  'prefix',
-  'glob',
-  'matches',
-  'min',
-  'max',
-  'maxItems',
-  'emailDomain',
-  'inside',
-] as const satisfies readonly (keyof StoredRule)[]
-
 function entryOf(rule: StoredRule): RuleEntry {
-  const { id, description, tools, resource, argument, not } = rule
+  const { id, description, tools, resource, argument, not, ...conditions } = rule
   return {
     id,
     description,
@@ -141,10 +128,7 @@ function entryOf(rule: StoredRule): RuleEntry {
     resource,
     argument,
     not,
-    conditions: CONDITION_NAMES.flatMap((name) => {
-      const value = rule[name]
-      return value === undefined ? [] : [[name, [value].flat().join(', ')] as const]
-    }),
+    conditions: Object.entries(conditions).map(([name, value]) => [name, [value].flat().join(', ')] as const),
   }
 }
 
