@@ -5,28 +5,21 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createChainLag } from '@/lib/audit/chain/lag'
 import { createLog } from '@/lib/log'
 import { createMetrics } from '@/lib/metrics'
-import { createTestAudit } from '@/lib/testing/audit'
-import { addCalls, asOwner, createTestChain, createTrail, type TestChain } from '@/lib/testing/audit-chain'
-import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
+import { addCalls, asOwner, type ChainWorld, createChainWorld, createTrail } from '@/lib/testing/audit-chain'
 
 import { createMetricsServer } from './metrics'
 
 const log = createLog('test', 'silent')
 
 describe('what Prometheus is told of the audit chains', () => {
-  let db: TestDatabases
-  let audit: ReturnType<typeof createTestAudit>
-  let chain: TestChain
+  let db: ChainWorld['db']
+  let audit: ChainWorld['audit']
+  let chain: ChainWorld['chain']
+  let close: ChainWorld['close']
   beforeAll(async () => {
-    db = await createTestDatabases()
-    audit = createTestAudit(db)
-    chain = createTestChain(db)
+    ;({ db, audit, chain, close } = await createChainWorld())
   })
-  afterAll(async () => {
-    await chain.close()
-    await audit.close()
-    await db.close()
-  })
+  afterAll(() => close())
 
   const samples = async (limit?: number) => {
     const text = await createMetrics({

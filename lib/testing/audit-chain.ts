@@ -20,8 +20,8 @@ import { verifyChain, type ChainReport } from '../audit/chain/verify'
 import { systemClock } from '../clock'
 import type { TenantId } from '../ids'
 import { createLog } from '../log'
-import { createAuditWorld, type AuditWorld } from './audit'
-import type { TestDatabases } from './database'
+import { createAuditWorld, createTestAudit, type AuditWorld } from './audit'
+import { createTestDatabases, type TestDatabases } from './database'
 
 export function createTestChain(db: TestDatabases, options: { readonly batch?: number } = {}) {
   const store = createChainStore(db.urls.app)
@@ -50,6 +50,20 @@ export function createTestChain(db: TestDatabases, options: { readonly batch?: n
   }
 }
 export type TestChain = ReturnType<typeof createTestChain>
+
+/** Databases of their own with a trail and what chains it. */
+export async function createChainWorld() {
+  const db = await createTestDatabases()
+  const audit = createTestAudit(db)
+  const chain = createTestChain(db)
+  const close = async () => {
+    await chain.close()
+    await audit.close()
+    await db.close()
+  }
+  return { db, audit, chain, close }
+}
+export type ChainWorld = Awaited<ReturnType<typeof createChainWorld>>
 
 /** A workspace in which so many calls were made and ended. Two records each, in the order of the calls. */
 export async function createTrail(db: TestDatabases, audit: Audit, calls: number): Promise<AuditWorld> {

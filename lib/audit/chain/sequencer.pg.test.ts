@@ -3,26 +3,27 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { newId, type TenantId } from '@/lib/ids'
-import { createTestAudit, createAuditWorld, type AuditWorld } from '@/lib/testing/audit'
-import { addCalls, asOwner, createTestChain, createTrail, type TestChain } from '@/lib/testing/audit-chain'
+import { createAuditWorld, type AuditWorld } from '@/lib/testing/audit'
+import {
+  addCalls,
+  asOwner,
+  type ChainWorld,
+  createChainWorld,
+  createTestChain,
+  createTrail,
+} from '@/lib/testing/audit-chain'
 import type { ChainNews, ChainOrder } from '@/lib/testing/chain-driver'
-import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
 import { bundle, start } from '@/lib/testing/process'
 
 describe('the sequencer', () => {
-  let db: TestDatabases
-  let audit: ReturnType<typeof createTestAudit>
-  let chain: TestChain
+  let db: ChainWorld['db']
+  let audit: ChainWorld['audit']
+  let chain: ChainWorld['chain']
+  let close: ChainWorld['close']
   beforeAll(async () => {
-    db = await createTestDatabases()
-    audit = createTestAudit(db)
-    chain = createTestChain(db)
+    ;({ db, audit, chain, close } = await createChainWorld())
   })
-  afterAll(async () => {
-    await chain.close()
-    await audit.close()
-    await db.close()
-  })
+  afterAll(() => close())
 
   const addMany = (tenantId: TenantId, count: number) =>
     db.adminQuery(

@@ -2,26 +2,19 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import type { MemberPrincipal, Role } from '@/lib/tenancy/principal'
-import { createTestAudit } from '@/lib/testing/audit'
-import { createTestChain, createTrail, type TestChain } from '@/lib/testing/audit-chain'
-import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
+import { type ChainWorld, createChainWorld, createTrail } from '@/lib/testing/audit-chain'
 
 import { createTrailSettings } from './settings'
 
 describe('how long records are kept', () => {
-  let db: TestDatabases
-  let audit: ReturnType<typeof createTestAudit>
-  let chain: TestChain
+  let db: ChainWorld['db']
+  let audit: ChainWorld['audit']
+  let chain: ChainWorld['chain']
+  let close: ChainWorld['close']
   beforeAll(async () => {
-    db = await createTestDatabases()
-    audit = createTestAudit(db)
-    chain = createTestChain(db)
+    ;({ db, audit, chain, close } = await createChainWorld())
   })
-  afterAll(async () => {
-    await chain.close()
-    await audit.close()
-    await db.close()
-  })
+  afterAll(() => close())
 
   it('is the owners’ to set, on record, and shown with what protects the trail', async () => {
     const world = await createTrail(db, audit, 2)

@@ -4,9 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createLog } from '@/lib/log'
 import type { TenantId } from '@/lib/ids'
 import type { MemberPrincipal, Role } from '@/lib/tenancy/principal'
-import { createTestAudit } from '@/lib/testing/audit'
-import { asOwner, createTestChain, createTrail, type TestChain } from '@/lib/testing/audit-chain'
-import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
+import { asOwner, type ChainWorld, createChainWorld, createTrail } from '@/lib/testing/audit-chain'
 
 import { createTrailSettings } from './settings'
 import { createVerificationDesk, createVerifier } from './verification'
@@ -14,19 +12,14 @@ import { createVerificationDesk, createVerifier } from './verification'
 type Options = Partial<Parameters<typeof createVerifier>[0]>
 
 describe('a verification that a workspace asks for', () => {
-  let db: TestDatabases
-  let audit: ReturnType<typeof createTestAudit>
-  let chain: TestChain
+  let db: ChainWorld['db']
+  let audit: ChainWorld['audit']
+  let chain: ChainWorld['chain']
+  let close: ChainWorld['close']
   beforeAll(async () => {
-    db = await createTestDatabases()
-    audit = createTestAudit(db)
-    chain = createTestChain(db)
+    ;({ db, audit, chain, close } = await createChainWorld())
   })
-  afterAll(async () => {
-    await chain.close()
-    await audit.close()
-    await db.close()
-  })
+  afterAll(() => close())
 
   const as = (tenantId: TenantId, role: Role): MemberPrincipal =>
     ({ kind: 'operator', tenantId, role, network: 'local' }) as MemberPrincipal // of any role

@@ -4,27 +4,21 @@ import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { newId } from '@/lib/ids'
-import { createTestAudit, type AuditWorld } from '@/lib/testing/audit'
-import { addCalls, asOwner, createTestChain, createTrail, type TestChain } from '@/lib/testing/audit-chain'
-import { createTestDatabases, type TestDatabases } from '@/lib/testing/database'
+import { type AuditWorld } from '@/lib/testing/audit'
+import { addCalls, asOwner, type ChainWorld, createChainWorld, createTrail } from '@/lib/testing/audit-chain'
 
 import { hashOf, type StoredRecord } from './link'
 import { newChainKeyFile, readChainKeys } from './statement'
 
 describe('verifying a chain', () => {
-  let db: TestDatabases
-  let audit: ReturnType<typeof createTestAudit>
-  let chain: TestChain
+  let db: ChainWorld['db']
+  let audit: ChainWorld['audit']
+  let chain: ChainWorld['chain']
+  let close: ChainWorld['close']
   beforeAll(async () => {
-    db = await createTestDatabases()
-    audit = createTestAudit(db)
-    chain = createTestChain(db)
+    ;({ db, audit, chain, close } = await createChainWorld())
   })
-  afterAll(async () => {
-    await chain.close()
-    await audit.close()
-    await db.close()
-  })
+  afterAll(() => close())
 
   /** Ten records, linked, and a checkpoint of the last. */
   const linkedTrail = async (): Promise<AuditWorld> => {
